@@ -1,0 +1,1 @@
+//! Interoperable messaging with WhatsApp under the Digital Markets Act: the client SDK

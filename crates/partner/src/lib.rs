@@ -1,0 +1,1 @@
+//! The partner's HTTP server: JWKS and identity tokens

@@ -1,0 +1,1 @@
+//! Typed stanzas over wire nodes, requests paired with their replies, and the Profile of assumptions

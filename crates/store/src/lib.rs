@@ -1,0 +1,1 @@
+//! What a client must keep, one transaction per step: SQLite and memory backends

@@ -1,0 +1,1 @@
+//! Binary stanza codec: nodes, JIDs, token dictionary, XML text form, frame payloads
