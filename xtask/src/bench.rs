@@ -1,0 +1,75 @@
+//! Measures. Each figure is printed with what it was measured on; nothing here judges.
+
+use std::{fs, time::Instant};
+
+use clap::{Args, ValueEnum};
+
+use crate::run::{Outcome, Program, cargo, root};
+
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure; everything if nothing is named.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The codec beside wacore-binary, in a workspace of its own.
+    Codec,
+    /// Noise transport and handshakes beside the raw cipher and curve.
+    Noise,
+    /// Signal encryption and decryption.
+    Signal,
+    /// Whole round trips between client, sandbox and phone over TCP.
+    EndToEnd,
+    /// Cold build time of crate `landbridge`, crates in its tree, size of the program.
+    Build,
+}
+
+const ALL: [Part; 5] = [Part::Codec, Part::Noise, Part::Signal, Part::EndToEnd, Part::Build];
+
+pub(crate) fn run(args: &BenchArgs) -> Outcome {
+    for part in if args.parts.is_empty() { &ALL[..] } else { &args.parts } {
+        match part {
+            Part::Codec => {
+                Program::new("cargo").args(["run", "--release"]).dir(root().join("bench/peers")).run()?
+            }
+            Part::Noise => example("landbridge-noise", "speed")?,
+            Part::Signal => example("landbridge-signal", "speed")?,
+            Part::EndToEnd => example("landbridge-cli", "round_trips")?,
+            Part::Build => build()?,
+        }
+    }
+    Ok(())
+}
+
+fn example(package: &str, name: &str) -> Outcome {
+    cargo(&["run", "--release", "--package", package, "--example", name]).run()
+}
+
+fn build() -> Outcome {
+    let tree =
+        cargo(&["tree", "--package", "landbridge", "--edges", "normal", "--prefix", "none"]).output()?;
+    let mut crates: Vec<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    crates.sort_unstable();
+    crates.dedup();
+
+    let target = root().join("target/cold");
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+    }
+    let start = Instant::now();
+    cargo(&["build", "--release", "--package", "landbridge"]).env("CARGO_TARGET_DIR", &target).run()?;
+    let cold = start.elapsed();
+    fs::remove_dir_all(&target).map_err(|error| format!("{}: {error}", target.display()))?;
+
+    cargo(&["build", "--release", "--package", "landbridge-cli"]).run()?;
+    let program = root().join("target/release").join(format!("landbridge{}", std::env::consts::EXE_SUFFIX));
+    let size = fs::metadata(&program).map_err(|error| format!("{}: {error}", program.display()))?.len();
+
+    println!("cold release build of crate landbridge: {:.1} s", cold.as_secs_f64());
+    println!("crates in its tree (normal dependencies, itself included): {}", crates.len());
+    println!("stripped release program landbridge: {:.2} MB", size as f64 / 1e6);
+    Ok(())
+}
