@@ -1,0 +1,366 @@
+//! An HTTP client for small bodies: enlistment, tokens, key sets, push.
+//!
+//! It follows no redirect, keeps no cookie, reads no proxy setting from the environment, and never holds more of an
+//! answer than the limit allows. Certificates are checked against the system's roots with rustls and ring.
+//!
+//! ```no_run
+//! use landbridge_transport::HttpClient;
+//!
+//! # async fn example() -> Result<(), landbridge_transport::HttpError> {
+//! let client = HttpClient::builder().build()?;
+//! let keys = client.get("https://partner.example/.well-known/jwks.json", &[]).await?;
+//! println!("{}: {} bytes", keys.status, keys.body.len());
+//! # Ok(()) }
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Settings of an [`HttpClient`]; see the methods for the defaults.
+#[derive(Debug, Clone)]
+pub struct HttpClientBuilder {
+    connect_timeout: Duration,
+    total_timeout: Duration,
+    max_body: usize,
+    schemes: Schemes,
+    user_agent: String,
+    extra_roots: Vec<Vec<u8>>,
+}
+
+/// Which addresses a client agrees to call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Schemes {
+    /// `https` and `http`.
+    HttpsAndHttp,
+    /// `https` only.
+    Https,
+}
+
+impl HttpClientBuilder {
+    /// Time for name look-up, TCP and each TLS connection. 10 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Time for a whole exchange, from the call to the last byte of the answer. 30 s.
+    #[must_use]
+    pub fn total_timeout(mut self, limit: Duration) -> Self {
+        self.total_timeout = limit;
+        self
+    }
+
+    /// Largest body accepted in an answer, in bytes. 65,536.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Which addresses may be called. Both schemes.
+    #[must_use]
+    pub fn schemes(mut self, schemes: Schemes) -> Self {
+        self.schemes = schemes;
+        self
+    }
+
+    /// The `User-Agent` header. `landbridge/` and the version of this crate.
+    #[must_use]
+    pub fn user_agent(mut self, text: impl Into<String>) -> Self {
+        self.user_agent = text.into();
+        self
+    }
+
+    /// Believes one more root certificate (DER), besides the system's.
+    #[must_use]
+    pub fn extra_root(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.extra_roots.push(der.into());
+        self
+    }
+
+    /// Builds the client. Reads the system's root certificates.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Setup`] if a given root or the user agent cannot be used. A system without root certificates is no
+    /// error here: `https` then refuses every server.
+    pub fn build(self) -> Result<HttpClient, HttpError> {
+        let setup = |e: Box<dyn std::error::Error + Send + Sync>| HttpError::Setup { source: e };
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        for der in self.extra_roots {
+            roots.add(der.into()).map_err(|e| setup(e.into()))?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| setup(e.into()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+
+        let mut tcp = HttpConnector::new();
+        tcp.set_connect_timeout(Some(self.connect_timeout));
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let connector = match self.schemes {
+            Schemes::HttpsAndHttp => connector.https_or_http(),
+            Schemes::Https => connector.https_only(),
+        };
+        let connector = connector.enable_all_versions().wrap_connector(tcp);
+        let inner = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(8)
+            .http1_max_buf_size(64 * 1024)
+            .http2_max_header_list_size(64 * 1024)
+            .build(connector);
+        Ok(HttpClient {
+            inner,
+            user_agent: HeaderValue::from_str(&self.user_agent).map_err(|e| setup(e.into()))?,
+            total_timeout: self.total_timeout,
+            max_body: self.max_body,
+            schemes: self.schemes,
+        })
+    }
+}
+
+/// The client. Clones share their connections.
+#[derive(Clone)]
+pub struct HttpClient {
+    inner: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    user_agent: HeaderValue,
+    total_timeout: Duration,
+    max_body: usize,
+    schemes: Schemes,
+}
+
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpClient")
+            .field("total_timeout", &self.total_timeout)
+            .field("max_body", &self.max_body)
+            .field("schemes", &self.schemes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Response {
+    /// The status. Every status is an answer; the caller decides what is an error.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body, at most as long as the limit.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A header field as text, if it is there once or more and is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The entity tag, to be given to [`HttpClient::get_if_changed`] next time.
+    pub fn etag(&self) -> Option<&str> {
+        self.header("etag")
+    }
+
+    /// How long the server asks to wait: `Retry-After` in seconds (the form with a date is not read).
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+/// What a conditional request found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Conditional {
+    /// Status 304: what the caller has is still good.
+    NotModified,
+    /// Any other answer.
+    Answer(Response),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The client could not be built.
+    #[error("the HTTP client could not be set up")]
+    Setup {
+        /// What was refused.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address is not an absolute `http` or `https` URL, or its scheme is not allowed.
+    #[error("the URL is not one that this client may call")]
+    Url,
+    /// A header field or the content type has characters that HTTP forbids.
+    #[error("the request header {name} is malformed")]
+    Header {
+        /// Name of the field.
+        name: String,
+    },
+    /// No connection to the server: look-up, TCP or TLS.
+    #[error("no connection to {host}")]
+    Connect {
+        /// Host of the URL.
+        host: String,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The exchange was not over in time. The server may have acted on it.
+    #[error("{host} did not answer within {} ms", after.as_millis())]
+    TimedOut {
+        /// Host of the URL.
+        host: String,
+        /// The limit that passed.
+        after: Duration,
+    },
+    /// The answer is larger than allowed.
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// Host of the URL.
+        host: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The connection broke during the exchange. The server may have acted on it.
+    #[error("the exchange with {host} broke off")]
+    Broken {
+        /// Host of the URL.
+        host: String,
+        /// What failed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl HttpClient {
+    /// Settings for a new client.
+    pub fn builder() -> HttpClientBuilder {
+        HttpClientBuilder {
+            connect_timeout: Duration::from_secs(10),
+            total_timeout: Duration::from_secs(30),
+            max_body: 64 * 1024,
+            schemes: Schemes::HttpsAndHttp,
+            user_agent: concat!("landbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
+            extra_roots: Vec::new(),
+        }
+    }
+
+    /// GET.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the exchange; the server may have seen the request. The same holds for the other calls.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no whole answer.
+    pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, HttpError> {
+        self.send(Method::GET, url, headers, None, Bytes::new()).await
+    }
+
+    /// GET, unless the entity is still the one that `etag` names.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no whole answer.
+    pub async fn get_if_changed(&self, url: &str, etag: Option<&str>) -> Result<Conditional, HttpError> {
+        let condition = etag.map(|tag| ("if-none-match", tag));
+        let response = self.get(url, condition.as_slice()).await?;
+        if etag.is_some() && response.status == StatusCode::NOT_MODIFIED {
+            return Ok(Conditional::NotModified);
+        }
+        Ok(Conditional::Answer(response))
+    }
+
+    /// POST.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no whole answer.
+    pub async fn post(
+        &self,
+        url: &str,
+        content_type: &str,
+        body: impl Into<Bytes> + Send,
+        headers: &[(&str, &str)],
+    ) -> Result<Response, HttpError> {
+        self.send(Method::POST, url, headers, Some(content_type), body.into()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<Response, HttpError> {
+        let uri: Uri = url.parse().map_err(|_| HttpError::Url)?;
+        let allowed = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => self.schemes == Schemes::HttpsAndHttp,
+            _ => false,
+        };
+        let host = uri.host().unwrap_or_default().to_owned();
+        if !allowed || host.is_empty() {
+            return Err(HttpError::Url);
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        let fields = request.headers_mut();
+        fields.insert(header::USER_AGENT, self.user_agent.clone());
+        let given = headers.iter().copied();
+        for (name, value) in content_type.map(|value| ("content-type", value)).into_iter().chain(given) {
+            let malformed = || HttpError::Header { name: name.to_owned() };
+            let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
+            value.set_sensitive(key == header::AUTHORIZATION);
+            fields.append(key, value);
+        }
+        match tokio::time::timeout(self.total_timeout, self.exchange(request, &host)).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::TimedOut { host, after: self.total_timeout }),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Response, HttpError> {
+        let answer = self.inner.request(request).await.map_err(|e| {
+            let host = host.to_owned();
+            if e.is_connect() {
+                HttpError::Connect { host, source: e.into() }
+            } else {
+                HttpError::Broken { host, source: e.into() }
+            }
+        })?;
+        let (parts, body) = answer.into_parts();
+        let collected = Limited::new(body, self.max_body).collect().await;
+        let body = collected.map_err(|source| {
+            let host = host.to_owned();
+            if source.is::<LengthLimitError>() {
+                HttpError::BodyTooLarge { host, limit: self.max_body }
+            } else {
+                HttpError::Broken { host, source }
+            }
+        })?;
+        Ok(Response { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+    }
+}

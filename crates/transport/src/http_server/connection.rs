@@ -1,0 +1,121 @@
+//! One accepted connection: find out the protocol, then hand over to hyper.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::HttpLimits;
+use super::guard::{Guarded, Watch};
+use super::service::Guard;
+use crate::stream::Prefixed;
+
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+pub(super) async fn serve_one<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    limits: Arc<HttpLimits>,
+    mut closed: watch::Receiver<()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let sniffed = tokio::select! {
+        sniffed = tokio::time::timeout(limits.first_byte, sniff(stream)) => sniffed,
+        _ = closed.changed() => return,
+    };
+    let (protocol, stream) = match sniffed {
+        Ok(Ok(Some(sniffed))) => sniffed,
+        Ok(Ok(None) | Err(_)) => return,
+        Err(_) => {
+            tracing::debug!(%peer, "closed: no request in time");
+            return;
+        }
+    };
+    let watch = Arc::new(Watch::default());
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits));
+    let service = Guard::new(service, peer, watch, limits.request_line);
+    let outcome = match protocol {
+        Protocol::Http1 => {
+            let mut builder = http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                // The guard below hyper tells a half header from an idle connection; hyper's one timer for both is
+                // the wider of the two.
+                .header_read_timeout(limits.idle.max(limits.header))
+                .max_buf_size(limits.header_block.max(8 * 1024))
+                .max_headers(limits.header_fields);
+            let connection = builder.serve_connection(io, service).with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                _ = closed.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(limits.streams)
+                .max_header_list_size(u32::try_from(limits.header_block).unwrap_or(u32::MAX));
+            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                _ = closed.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%peer, error = &error as &dyn Error, "connection ended");
+    }
+}
+
+/// Reads until the bytes can only be one of the two protocols. `None`: the peer left.
+///
+/// A lone "P" may still become "POST" or the preface of HTTP/2; whoever calls this sets the time limit.
+async fn sniff(mut stream: TcpStream) -> io::Result<Option<(Protocol, Prefixed<TcpStream>)>> {
+    let mut seen = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut seen).await? == 0 {
+            return Ok(None);
+        }
+        let protocol = if seen.starts_with(H2_PREFACE) {
+            Protocol::Http2
+        } else if H2_PREFACE.starts_with(&seen) {
+            continue;
+        } else {
+            Protocol::Http1
+        };
+        return Ok(Some((protocol, Prefixed::new(seen, stream))));
+    }
+}

@@ -1,0 +1,224 @@
+//! An HTTP/1.1 and HTTP/2 (prior knowledge, without TLS) accept loop that defends itself.
+//!
+//! Frameworks serve happily to clients that never finish a sentence. This loop closes a connection that
+//!
+//! - sends nothing, or only a beginning that fits both protocols, for [`HttpLimits::first_byte`];
+//! - has begun a header block and does not end it within [`HttpLimits::header`];
+//! - moves no byte in either direction for [`HttpLimits::idle`];
+//!
+//! answers 431 to header blocks that are too large, 414 to request lines that are too long, and 400 to requests with
+//! both `Content-Length` and `Transfer-Encoding`; ends a connection after a request with `Transfer-Encoding`, so that
+//! nothing can hide behind its body; and takes no more than [`HttpLimits::connections`] at once. Limits on bodies are
+//! the router's: it knows which routes take uploads.
+//!
+//! The service is any [`tower_service::Service`], such as an axum `Router`. Who called is in the request's extensions
+//! as [`PeerAddr`] (in axum: `Extension<PeerAddr>`).
+//!
+//! ```no_run
+//! use landbridge_transport::http_server::{HttpLimits, serve};
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let router = axum::Router::new().route("/health", axum::routing::get(|| async { "ok" }));
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+//! let server = serve(listener, router, HttpLimits::default(), stop)?;
+//! println!("http://{}", server.local_addr());
+//! server.wait().await;
+//! # Ok(()) }
+//! ```
+
+mod connection;
+mod guard;
+mod head;
+mod service;
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tower_service::Service;
+
+/// The limits of one server.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HttpLimits {
+    /// From the connection to the first bytes that tell the protocol. 5 s.
+    pub first_byte: Duration,
+    /// From the first to the last byte of a header block. 10 s.
+    pub header: Duration,
+    /// Without a byte in either direction. 75 s. Handlers that take longer must send something meanwhile.
+    pub idle: Duration,
+    /// From the stop signal to the end of the last request; what is not done by then is cut. 30 s.
+    pub drain: Duration,
+    /// Connections at once; the next ones wait in the operating system's queue. 10,000.
+    pub connections: usize,
+    /// Largest header block in bytes, at least 8,192. 16,384.
+    pub header_block: usize,
+    /// Most header fields of a request. 100.
+    pub header_fields: usize,
+    /// Longest request target in bytes. 8,192.
+    pub request_line: usize,
+    /// HTTP/2: requests at once on a connection. 128.
+    pub streams: u32,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            drain: Duration::from_secs(30),
+            connections: 10_000,
+            header_block: 16 * 1024,
+            header_fields: 100,
+            request_line: 8 * 1024,
+            streams: 128,
+        }
+    }
+}
+
+/// The socket address of the caller, in the extensions of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// A running server. Dropping the handle leaves it running until its stop signal.
+#[derive(Debug)]
+pub struct ServerHandle {
+    local_addr: SocketAddr,
+    stop: Arc<Notify>,
+    task: JoinHandle<Drained>,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that were cut because they did not end in time.
+    pub cut: usize,
+}
+
+impl ServerHandle {
+    /// The address the server listens on, with the port that the system chose if 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Asks the server to stop, as its stop signal does. Returns at once.
+    pub fn shutdown(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Waits until the server has stopped and drained.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the server as it is.
+    pub async fn wait(self) -> Drained {
+        // The task is never aborted and a panic of a handler stays in its connection's task.
+        self.task.await.unwrap_or(Drained { cut: 0 })
+    }
+}
+
+/// Serves `service` on `listener` until `stop` is done, then drains. Must be called inside a tokio runtime.
+///
+/// # Errors
+///
+/// If the listener does not know its own address.
+pub fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: HttpLimits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<ServerHandle>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let local_addr = listener.local_addr()?;
+    let notify = Arc::new(Notify::new());
+    let asked = Arc::clone(&notify);
+    let stop = async move {
+        tokio::select! {
+            () = stop => {}
+            () = asked.notified() => {}
+        }
+    };
+    let task = tokio::spawn(run(listener, service, Arc::new(limits), stop));
+    Ok(ServerHandle { local_addr, stop: notify, task })
+}
+
+async fn run<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Arc<HttpLimits>,
+    stop: impl Future<Output = ()> + Send,
+) -> Drained
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    let (closing, closed) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
+            Some((slot, listener.accept().await))
+        };
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => {}
+            next = next => match next {
+                Some((slot, Ok((stream, peer)))) => {
+                    let work =
+                        connection::serve_one(stream, peer, service.clone(), Arc::clone(&limits), closed.clone());
+                    connections.spawn(async move {
+                        work.await;
+                        drop(slot);
+                    });
+                }
+                Some((_, Err(error))) => accept_failed(&error).await,
+                None => break,
+            },
+        }
+    }
+    drop(listener);
+    drop(closing);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limits.drain, all).await.is_ok() {
+        return Drained { cut: 0 };
+    }
+    let cut = connections.len();
+    connections.shutdown().await;
+    Drained { cut }
+}
+
+/// Some failures are the peer's (it left before it was accepted); the others are the process's (no descriptors) and
+/// would repeat at once.
+async fn accept_failed(error: &io::Error) {
+    let of_peer = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    );
+    if !of_peer {
+        tracing::error!(error = %error, "no connection can be accepted");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

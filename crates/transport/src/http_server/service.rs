@@ -1,0 +1,92 @@
+//! What every request passes before the router sees it.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use tower_service::Service;
+
+use super::PeerAddr;
+use super::guard::Watch;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
+
+pub(super) struct Guard<S> {
+    inner: S,
+    peer: SocketAddr,
+    watch: Arc<Watch>,
+    request_line: usize,
+    requests: AtomicU64,
+}
+
+impl<S> Guard<S> {
+    pub(super) fn new(inner: S, peer: SocketAddr, watch: Arc<Watch>, request_line: usize) -> Self {
+        Self { inner, peer, watch, request_line, requests: AtomicU64::new(0) }
+    }
+
+    fn refusal(&self, request: &Request<Incoming>, number: u64) -> Option<StatusCode> {
+        let target = request.uri();
+        let length = target.path_and_query().map_or(0, |p| p.as_str().len())
+            + target.authority().map_or(0, |a| a.as_str().len());
+        if request.version() < Version::HTTP_2 && self.watch.ambiguous.load(Ordering::Relaxed) <= number {
+            Some(StatusCode::BAD_REQUEST)
+        } else if length > self.request_line {
+            Some(StatusCode::URI_TOO_LONG)
+        } else {
+            None
+        }
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Guard<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let http1 = request.version() < Version::HTTP_2;
+        if let Some(status) = self.refusal(&request, number) {
+            return Box::pin(async move { Ok(refused(status, http1)) });
+        }
+        let close_after = http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
+        request.extensions_mut().insert(PeerAddr(self.peer));
+        let mut inner = self.inner.clone();
+        let watch = Arc::clone(&self.watch);
+        Box::pin(async move {
+            std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+            let mut response = inner.call(request).await.map_err(Into::into)?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                watch.upgraded.store(true, Ordering::Relaxed);
+            } else if close_after {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+        })
+    }
+}
+
+fn refused(status: StatusCode, http1: bool) -> Answer {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if http1 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,111 @@
+//! The HTTP client against the server of this crate and against servers that misbehave.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Redirect;
+use axum::routing::{get, post};
+use landbridge_transport::http_client::{Conditional, HttpClient, HttpError, Schemes};
+use landbridge_transport::http_server::{HttpLimits, ServerHandle, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+async fn start() -> (ServerHandle, String) {
+    let tagged = |headers: HeaderMap| async move {
+        if headers.get("if-none-match").is_some_and(|tag| tag == "\"1\"") {
+            return (StatusCode::NOT_MODIFIED, [("etag", "\"1\"")], "");
+        }
+        (StatusCode::OK, [("etag", "\"1\"")], "fresh")
+    };
+    let router = Router::new()
+        .route("/tagged", get(tagged))
+        .route("/big", get(|| async { "x".repeat(70_000) }))
+        .route("/away", get(|| async { Redirect::temporary("/tagged") }))
+        .route("/busy", get(|| async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")], "later") }))
+        .route(
+            "/form",
+            post(|headers: HeaderMap, body: String| async move {
+                format!(
+                    "{} {} {body}",
+                    headers["content-type"].to_str().unwrap(),
+                    headers["x-more"].to_str().unwrap()
+                )
+            }),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = serve(listener, router, HttpLimits::default(), std::future::pending()).unwrap();
+    let base = format!("http://{}", server.local_addr());
+    (server, base)
+}
+
+fn client() -> HttpClient {
+    HttpClient::builder().build().unwrap()
+}
+
+#[tokio::test]
+async fn gets_and_posts() {
+    let (_server, base) = start().await;
+    let answer = client().get(&format!("{base}/tagged"), &[]).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, &b"fresh"[..]));
+    let form = client().post(&format!("{base}/form"), "text/x", "a=b", &[("x-more", "1")]).await.unwrap();
+    assert_eq!(&form.body[..], b"text/x 1 a=b");
+    let busy = client().get(&format!("{base}/busy"), &[]).await.unwrap();
+    assert_eq!(busy.retry_after(), Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn an_entity_tag_saves_the_body() {
+    let (_server, base) = start().await;
+    let url = format!("{base}/tagged");
+    let Conditional::Answer(first) = client().get_if_changed(&url, None).await.unwrap() else { panic!() };
+    let again = client().get_if_changed(&url, first.etag()).await.unwrap();
+    assert!(matches!(again, Conditional::NotModified));
+}
+
+#[tokio::test]
+async fn redirects_are_answers_and_big_bodies_errors() {
+    let (_server, base) = start().await;
+    let away = client().get(&format!("{base}/away"), &[]).await.unwrap();
+    assert_eq!(away.status, StatusCode::TEMPORARY_REDIRECT);
+    let big = client().get(&format!("{base}/big"), &[]).await;
+    assert!(matches!(big, Err(HttpError::BodyTooLarge { limit: 65_536, .. })), "{big:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused() {
+    let only_tls = HttpClient::builder().schemes(Schemes::Https).build().unwrap();
+    for (client, url) in
+        [(client(), "ftp://x/"), (client(), "/path"), (client(), "no url"), (only_tls, "http://x/")]
+    {
+        assert!(matches!(client.get(url, &[]).await, Err(HttpError::Url)), "{url}");
+    }
+    let bad = client().get("http://127.0.0.1:1/", &[("a b", "c")]).await;
+    assert!(matches!(bad, Err(HttpError::Header { name }) if name == "a b"));
+    let bad = client().get("http://127.0.0.1:1/", &[("a", "c\r\nd: e")]).await;
+    assert!(matches!(bad, Err(HttpError::Header { .. })));
+    assert!(matches!(
+        HttpClient::builder().extra_root(*b"no certificate").build(),
+        Err(HttpError::Setup { .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_dead_a_silent_and_a_broken_server_differ() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let hasty = HttpClient::builder().total_timeout(Duration::from_millis(200)).build().unwrap();
+    assert!(matches!(hasty.get(&url, &[]).await, Err(HttpError::TimedOut { .. })));
+
+    drop(listener.accept().await.unwrap());
+
+    let answer = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        assert!(socket.read(&mut [0; 1024]).await.unwrap() > 0);
+        socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await.unwrap();
+    });
+    assert!(matches!(client().get(&url, &[]).await, Err(HttpError::Broken { .. })));
+    answer.await.unwrap();
+    assert!(matches!(client().get(&url, &[]).await, Err(HttpError::Connect { .. })));
+}
