@@ -1,0 +1,113 @@
+//! HMAC-SHA-256, HKDF-SHA-256 and AES-256-CBC, as the protocol combines them.
+
+use std::sync::LazyLock;
+
+use aes::{Aes256Dec, Aes256Enc};
+use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
+use ring::hmac;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of one AES block, and of the IV.
+const BLOCK: usize = 16;
+
+/// The largest `info` that [`hkdf`] takes.
+const MAX_INFO: usize = 32;
+
+/// HKDF's empty salt, which is 32 zero bytes, with its HMAC key prepared once.
+static EMPTY_SALT: LazyLock<hmac::Key> = LazyLock::new(|| hmac_key(&[0; 32]));
+
+/// Prepares an HMAC key.
+pub(crate) fn hmac_key(key: &[u8]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, key)
+}
+
+/// HMAC with a prepared key.
+pub(crate) fn hmac(key: &hmac::Key, data: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hmac::sign(key, data).as_ref());
+    out
+}
+
+/// HKDF (RFC 5869) with an empty salt.
+pub(crate) fn hkdf<const N: usize>(ikm: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
+    hkdf_with(&EMPTY_SALT, ikm, info)
+}
+
+/// HKDF (RFC 5869) with a salt of 32 bytes.
+pub(crate) fn hkdf_salted<const N: usize>(salt: &[u8; 32], ikm: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
+    hkdf_with(&hmac_key(salt), ikm, info)
+}
+
+fn hkdf_with<const N: usize>(salt: &hmac::Key, ikm: &[u8], info: &[u8]) -> Zeroizing<[u8; N]> {
+    debug_assert!(info.len() <= MAX_INFO, "labels are constants of this crate");
+    let mut prk = hmac(salt, ikm);
+    let key = hmac_key(&prk);
+    prk.zeroize();
+    let mut okm = Zeroizing::new([0; N]);
+    // T(n-1), then info, then n.
+    let mut block = [0; 32 + MAX_INFO + 1];
+    let counter_at = 32 + info.len();
+    block[32..counter_at].copy_from_slice(info);
+    let mut from = 32;
+    for (counter, out) in (1..=u8::MAX).zip(okm.chunks_mut(32)) {
+        block[counter_at] = counter;
+        let tag = hmac::sign(&key, &block[from..=counter_at]);
+        let tag = tag.as_ref();
+        out.copy_from_slice(&tag[..out.len()]);
+        block[..32].copy_from_slice(tag);
+        from = 0;
+    }
+    block[..].zeroize();
+    okm
+}
+
+/// Bytes of the ciphertext of `length` bytes: PKCS#7 always adds 1 to 16.
+pub(crate) const fn padded_len(length: usize) -> usize {
+    (length / BLOCK + 1) * BLOCK
+}
+
+/// Appends the AES-256-CBC encryption of `plaintext` to `out`.
+pub(crate) fn encrypt_onto(out: &mut Vec<u8>, key: &[u8; 32], iv: &[u8; 16], plaintext: &[u8]) {
+    let start = out.len();
+    out.extend_from_slice(plaintext);
+    out.resize(start + padded_len(plaintext.len()), 0);
+    let cipher = cbc::Encryptor::<Aes256Enc>::new(key.into(), iv.into());
+    let done = cipher.encrypt_padded::<Pkcs7>(&mut out[start..], plaintext.len());
+    debug_assert!(done.is_ok(), "the buffer has room for the padding");
+}
+
+/// Decrypts AES-256-CBC; `None` if length or padding is wrong.
+pub(crate) fn decrypt(key: &[u8; 32], iv: &[u8; 16], ciphertext: &[u8]) -> Option<Vec<u8>> {
+    let mut text = ciphertext.to_vec();
+    let cipher = cbc::Decryptor::<Aes256Dec>::new(key.into(), iv.into());
+    match cipher.decrypt_padded::<Pkcs7>(&mut text) {
+        Ok(plain) => {
+            let length = plain.len();
+            text.truncate(length);
+            Some(text)
+        }
+        Err(_) => {
+            text.zeroize();
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_round_trips() {
+        let (key, iv) = ([7; 32], [9; 16]);
+        for length in 0..70 {
+            let text: Vec<u8> = (0..length).collect();
+            let mut sealed = vec![1, 2, 3];
+            encrypt_onto(&mut sealed, &key, &iv, &text);
+            assert_eq!(sealed.len(), 3 + padded_len(text.len()));
+            assert_eq!(decrypt(&key, &iv, &sealed[3..]).as_deref(), Some(&text[..]));
+            assert_eq!(decrypt(&key, &iv, &sealed[4..]), None, "not whole blocks");
+        }
+        assert_eq!(decrypt(&key, &iv, &[]), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! A store in memory.
+
+use std::collections::HashMap;
+
+use landbridge_curve::{PrivateKey, PublicKey};
+
+use crate::{
+    Address, IdentityStore, PreKeyId, PreKeyStore, SessionRecord, SessionStore, SignedPreKeyId,
+    SignedPreKeyStore, StoreError,
+    prekeys::{IdentityKeyPair, PreKey, RegistrationId, SignedPreKey},
+};
+
+/// Everything a party keeps, in memory and nowhere else: for tests, tools and programs that live for one
+/// conversation. What it forgets at exit cannot be recovered.
+#[derive(Debug, Clone)]
+pub struct MemorySignalStore {
+    identity: IdentityKeyPair,
+    registration_id: RegistrationId,
+    identities: HashMap<Address, PublicKey>,
+    approved: HashMap<Address, PublicKey>,
+    sessions: HashMap<Address, SessionRecord>,
+    prekeys: HashMap<PreKeyId, PrivateKey>,
+    signed_prekeys: HashMap<SignedPreKeyId, SignedPreKey>,
+}
+
+impl MemorySignalStore {
+    /// An empty store of a party.
+    pub fn new(identity: IdentityKeyPair, registration_id: RegistrationId) -> Self {
+        Self {
+            identity,
+            registration_id,
+            identities: HashMap::new(),
+            approved: HashMap::new(),
+            sessions: HashMap::new(),
+            prekeys: HashMap::new(),
+            signed_prekeys: HashMap::new(),
+        }
+    }
+
+    /// Replaces identity and registration id; all else stays.
+    pub fn set_identity(&mut self, identity: IdentityKeyPair, registration_id: RegistrationId) {
+        self.identity = identity;
+        self.registration_id = registration_id;
+    }
+
+    /// Keeps one-time prekeys.
+    pub fn add_prekeys(&mut self, keys: impl IntoIterator<Item = PreKey>) {
+        self.prekeys.extend(keys.into_iter().map(|PreKey { id, key }| (id, key)));
+    }
+
+    /// Keeps a signed prekey.
+    pub fn add_signed_prekey(&mut self, key: SignedPreKey) {
+        self.signed_prekeys.insert(key.id, key);
+    }
+
+    /// Erases a signed prekey.
+    pub fn remove_signed_prekey(&mut self, id: SignedPreKeyId) {
+        self.signed_prekeys.remove(&id);
+    }
+
+    /// The ids of all one-time prekeys, ascending.
+    pub fn prekey_ids(&self) -> Vec<PreKeyId> {
+        let mut ids: Vec<_> = self.prekeys.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The ids of all signed prekeys, ascending.
+    pub fn signed_prekey_ids(&self) -> Vec<SignedPreKeyId> {
+        let mut ids: Vec<_> = self.signed_prekeys.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Forgets the identity of `peer` and its approval, as if the peer had never been seen.
+    pub fn forget_identity(&mut self, peer: &Address) {
+        self.identities.remove(peer);
+        self.approved.remove(peer);
+    }
+
+    /// Forgets all sessions.
+    pub fn clear_sessions(&mut self) {
+        self.sessions.clear();
+    }
+
+    /// Erases all prekeys, one-time and signed.
+    pub fn clear_prekeys(&mut self) {
+        self.prekeys.clear();
+        self.signed_prekeys.clear();
+    }
+}
+
+impl IdentityStore for MemorySignalStore {
+    fn identity_key(&self) -> Result<IdentityKeyPair, StoreError> {
+        Ok(self.identity.clone())
+    }
+
+    fn registration_id(&self) -> Result<RegistrationId, StoreError> {
+        Ok(self.registration_id)
+    }
+
+    fn remote_identity(&self, peer: &Address) -> Result<Option<PublicKey>, StoreError> {
+        Ok(self.identities.get(peer).copied())
+    }
+
+    fn save_remote_identity(&mut self, peer: &Address, identity: &PublicKey) -> Result<(), StoreError> {
+        self.identities.insert(peer.clone(), *identity);
+        Ok(())
+    }
+
+    fn approved_identity(&self, peer: &Address) -> Result<Option<PublicKey>, StoreError> {
+        Ok(self.approved.get(peer).copied())
+    }
+
+    fn approve_identity(&mut self, peer: &Address, identity: &PublicKey) -> Result<(), StoreError> {
+        self.approved.insert(peer.clone(), *identity);
+        Ok(())
+    }
+}
+
+impl SessionStore for MemorySignalStore {
+    fn load_session(&self, peer: &Address) -> Result<Option<SessionRecord>, StoreError> {
+        Ok(self.sessions.get(peer).cloned())
+    }
+
+    fn save_session(&mut self, peer: &Address, record: &SessionRecord) -> Result<(), StoreError> {
+        match self.sessions.get_mut(peer) {
+            Some(kept) => *kept = record.clone(),
+            None => {
+                self.sessions.insert(peer.clone(), record.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_session(&mut self, peer: &Address) -> Result<(), StoreError> {
+        self.sessions.remove(peer);
+        Ok(())
+    }
+}
+
+impl PreKeyStore for MemorySignalStore {
+    fn load_prekey(&self, id: PreKeyId) -> Result<Option<PrivateKey>, StoreError> {
+        Ok(self.prekeys.get(&id).cloned())
+    }
+
+    fn remove_prekey(&mut self, id: PreKeyId) -> Result<(), StoreError> {
+        self.prekeys.remove(&id);
+        Ok(())
+    }
+}
+
+impl SignedPreKeyStore for MemorySignalStore {
+    fn load_signed_prekey(&self, id: SignedPreKeyId) -> Result<Option<SignedPreKey>, StoreError> {
+        Ok(self.signed_prekeys.get(&id).cloned())
+    }
+}
