@@ -62,8 +62,7 @@ const DUPLICATE: &str = "duplicate member";
 
 /// Reads exactly one object.
 pub(crate) fn parse_object(bytes: &[u8]) -> Result<Object, JsonError> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|cause| JsonError::Utf8 { offset: cause.valid_up_to() })?;
+    let text = std::str::from_utf8(bytes).map_err(|cause| JsonError::Utf8 { offset: cause.valid_up_to() })?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: 0 }.deserialize(&mut deserializer).map_err(JsonError::Syntax)?;
     deserializer.end().map_err(JsonError::Syntax)?;

@@ -51,11 +51,12 @@ pub use ids::{
 };
 pub use json::JsonError;
 pub use reaction::{
-    Answer, CONNECT_TIMEOUT, MAX_TRIES, ProtocolFault, Reaction, TOTAL_TIMEOUT, react, retry_delay, with_jitter,
+    Answer, CONNECT_TIMEOUT, MAX_TRIES, ProtocolFault, Reaction, TOTAL_TIMEOUT, react, retry_delay,
+    with_jitter,
 };
 pub use reply::{EnlistmentReply, MAX_REPLY, Reason, Refusal, ReplyError};
 pub use request::{
-    CheckedForm, DeviceKeys, EnlistmentRequest, FormKind, FormRules, MAX_BODY, SignedPreKeyPublic, TokenSubject,
-    VERSION_FIELD, VERSION_HEADER, VERSION_PRODUCT, VerifiedEnlistment, VersionHints, check_form,
-    claimed_integrator,
+    CheckedForm, DeviceKeys, EnlistmentRequest, FormKind, FormRules, MAX_BODY, SignedPreKeyPublic,
+    TokenSubject, VERSION_FIELD, VERSION_HEADER, VERSION_PRODUCT, VerifiedEnlistment, VersionHints,
+    check_form, claimed_integrator,
 };

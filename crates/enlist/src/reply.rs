@@ -199,7 +199,9 @@ impl EnlistmentReply {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to lie in 0..2^53")]
 fn seconds(value: &Value) -> Option<u64> {
     match value {
-        Value::Number(number) if (0.0..9_007_199_254_740_992.0).contains(number) => Some(number.ceil() as u64),
+        Value::Number(number) if (0.0..9_007_199_254_740_992.0).contains(number) => {
+            Some(number.ceil() as u64)
+        }
         _ => None,
     }
 }

@@ -259,7 +259,8 @@ pub(crate) fn check_numbers(n: &[u8], e: &[u8]) -> Result<(), UnfitKey> {
         return Err(UnfitKey::EvenModulus);
     }
     // ring takes exponents below 2^33; larger ones only cost time (RFC 8017 asks for none).
-    let exponent = if e.len() <= 5 { e.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)) } else { 0 };
+    let exponent =
+        if e.len() <= 5 { e.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)) } else { 0 };
     if !(65_537..1 << 33).contains(&exponent) || exponent % 2 == 0 {
         return Err(UnfitKey::Exponent);
     }

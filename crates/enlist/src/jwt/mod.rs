@@ -16,7 +16,7 @@
 //! let keys = KeySet::parse(landbridge_enlist::jwks::to_json([signer.public_key()]).as_bytes())?.set;
 //! let verifier = Verifier::new(Profile::user_token());
 //! let unverified = verifier.open(token.as_str())?;
-//! assert_eq!(unverified.claimed_issuer(), Some("https://partner.example"));
+//! assert_eq!(unverified.claimed_issuer()?, "https://partner.example");
 //! let verified = verifier.verify(&unverified, "https://partner.example", keys.get(unverified.kid()), now)?;
 //! assert_eq!(verified.identifier.map(|alice| alice.as_str().to_owned()), Some("alice".to_owned()));
 //! # Ok(()) }

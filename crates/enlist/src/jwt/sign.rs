@@ -52,7 +52,8 @@ impl RsaSigner {
     /// # Errors
     /// [`KeyError::Rejected`] and [`KeyError::Unfit`].
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
-        let key = RsaKeyPair::from_pkcs8(der).map_err(|cause| KeyError::Rejected { cause: cause.to_string() })?;
+        let key =
+            RsaKeyPair::from_pkcs8(der).map_err(|cause| KeyError::Rejected { cause: cause.to_string() })?;
         let parts: ring::signature::RsaPublicKeyComponents<Vec<u8>> = key.public().into();
         let public = PublicJwk::new(&parts.n, &parts.e).map_err(KeyError::Unfit)?;
         Ok(Self { key, public, random: SystemRandom::new() })

@@ -7,8 +7,8 @@ use thiserror::Error;
 use super::{MAX_PUSH_BEARER, MAX_USER_TOKEN, PUSH_ISSUER, USER_AUDIENCE};
 use crate::base64url;
 use crate::ids::UserIdentifier;
-use crate::jwks::VerifyingKey;
 use crate::json::{self, JsonError, Object, Value};
+use crate::jwks::VerifyingKey;
 
 /// What a verifier demands.
 #[derive(Debug, Clone)]
@@ -69,8 +69,12 @@ pub struct Unverified<'a> {
 
 impl Unverified<'_> {
     /// The issuer that the token claims, to choose the key set by, and for nothing else.
-    pub fn claimed_issuer(&self) -> Option<&str> {
-        self.payload.as_ref().ok()?.get("iss")?.as_str()
+    ///
+    /// # Errors
+    /// [`Rejected`] if the payload cannot be read or names no issuer: no set can be chosen then.
+    pub fn claimed_issuer(&self) -> Result<&str, Rejected> {
+        let claims = self.payload.as_ref().map_err(malformed)?;
+        Ok(optional_string(claims, "iss")?.ok_or(RejectReason::MissingClaim)?)
     }
 
     /// The name of the key that the token claims to be signed with, to be looked up in the set of the claimed issuer.

@@ -79,7 +79,11 @@ impl VerifiedEnlistment {
 ///
 /// # Errors
 /// The [`Refusal`] of the first check that fails; its `detail` names the rule.
-pub fn check_form(body: &[u8], hints: VersionHints<'_>, rules: &FormRules<'_>) -> Result<CheckedForm, Refusal> {
+pub fn check_form(
+    body: &[u8],
+    hints: VersionHints<'_>,
+    rules: &FormRules<'_>,
+) -> Result<CheckedForm, Refusal> {
     let form = Form::parse(body)?;
     if let Some(field) = form.first_missing() {
         let refusal = Refusal::new(Reason::MissingParam).param(field.name());
@@ -87,10 +91,8 @@ pub fn check_form(body: &[u8], hints: VersionHints<'_>, rules: &FormRules<'_>) -
     }
     let version = client_version(form.get(Field::Version), hints)?;
     if version < rules.min_version {
-        return Err(Refusal::new(Reason::OldVersion).detail(format!(
-            "protocol version {version} is below the minimum of {}",
-            rules.min_version
-        )));
+        return Err(Refusal::new(Reason::OldVersion)
+            .detail(format!("protocol version {version} is below the minimum of {}", rules.min_version)));
     }
     let integrator = form.get(Field::Integrator).map(|text| check_integrator(text, rules)).transpose()?;
     let keys = check_keys(&form)?;
@@ -148,7 +150,8 @@ fn bad(field: Field, detail: impl Into<String>) -> Refusal {
 }
 
 fn check_integrator(text: &str, rules: &FormRules<'_>) -> Result<IntegratorId, Refusal> {
-    let refuse = |detail: &str| Refusal::new(Reason::BadIntegrator).param(Field::Integrator.name()).detail(detail);
+    let refuse =
+        |detail: &str| Refusal::new(Reason::BadIntegrator).param(Field::Integrator.name()).detail(detail);
     let integrator: IntegratorId =
         text.parse().map_err(|_| refuse("integrator_id is no number from 1 to 999"))?;
     if (rules.is_enabled)(integrator) {

@@ -41,9 +41,7 @@ impl<'a> Form<'a> {
 
     /// The first required field, in table order, that is absent or empty.
     pub(crate) fn first_missing(&self) -> Option<Field> {
-        Field::ALL
-            .into_iter()
-            .find(|field| field.is_required() && self.get(*field).is_none_or(str::is_empty))
+        Field::ALL.into_iter().find(|field| field.is_required() && self.get(*field).is_none_or(str::is_empty))
     }
 }
 

@@ -16,7 +16,7 @@ mod version;
 pub use check::{CheckedForm, FormRules, TokenSubject, VerifiedEnlistment, check_form};
 pub use encode::{EnlistmentRequest, FormKind};
 pub use form::{MAX_BODY, claimed_integrator};
-pub use version::{VersionHints, VERSION_FIELD, VERSION_HEADER, VERSION_PRODUCT};
+pub use version::{VERSION_FIELD, VERSION_HEADER, VERSION_PRODUCT, VersionHints};
 
 use landbridge_curve::{PublicKey, SIGNATURE_LEN};
 

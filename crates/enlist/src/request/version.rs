@@ -28,7 +28,9 @@ pub(crate) fn client_version(field: Option<&str>, hints: VersionHints<'_>) -> Re
     match field.or(hints.header).or_else(|| product().map(|(_, version)| version)) {
         None => Ok(1),
         Some(text) => positive(text).ok_or_else(|| {
-            Refusal::new(Reason::BadParam).param(VERSION_FIELD).detail("the protocol version is no positive integer")
+            Refusal::new(Reason::BadParam)
+                .param(VERSION_FIELD)
+                .detail("the protocol version is no positive integer")
         }),
     }
 }
