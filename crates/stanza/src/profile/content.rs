@@ -1,0 +1,67 @@
+//! Limits of message content.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of message content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContentProfile {
+    /// Largest plaintext.
+    pub max_plaintext_bytes: usize,
+    /// Deepest nesting of protobuf messages.
+    pub max_nesting: usize,
+    /// Deepest nesting of wrappers.
+    pub max_wrappers: usize,
+    /// Longest text, in characters; longer ones are shown cut and kept whole.
+    pub max_text_chars: usize,
+    /// Longest caption that is sent, in characters.
+    pub max_caption_sent_chars: usize,
+    /// Longest caption that is received, in characters.
+    pub max_caption_received_chars: usize,
+    /// Largest media file, of any kind.
+    pub max_media_bytes: u64,
+    /// Longest download path.
+    pub max_path_bytes: usize,
+    /// Largest thumbnail.
+    pub max_thumbnail_bytes: usize,
+    /// Longest file name and media type.
+    pub max_name_bytes: usize,
+    /// Largest contact card.
+    pub max_vcard_bytes: usize,
+    /// Most contact cards in one message, and most mentions.
+    pub max_list: usize,
+    /// Longest text of a reaction.
+    pub max_reaction_bytes: usize,
+    /// How long after a message an edit of it is taken (PEERS whatsapp-rust).
+    pub edit_received_s: u64,
+    /// How long after a message an edit of it is offered (PEERS whatsapp-rust).
+    pub edit_sent_s: u64,
+    /// Longest time until a message disappears.
+    pub max_expiration_s: u32,
+    /// Largest sender key distribution.
+    pub max_sender_key_bytes: usize,
+}
+
+impl Default for ContentProfile {
+    fn default() -> Self {
+        Self {
+            max_plaintext_bytes: 1024 * 1024,
+            max_nesting: 100,
+            max_wrappers: 4,
+            max_text_chars: 65_536,
+            max_caption_sent_chars: 1_024,
+            max_caption_received_chars: 65_536,
+            max_media_bytes: 2_000_000_000,
+            max_path_bytes: 2_048,
+            max_thumbnail_bytes: 64 * 1024,
+            max_name_bytes: 255,
+            max_vcard_bytes: 64 * 1024,
+            max_list: 257,
+            max_reaction_bytes: 64,
+            edit_received_s: 1_200,
+            edit_sent_s: 900,
+            max_expiration_s: 7_776_000,
+            max_sender_key_bytes: 1_024,
+        }
+    }
+}
