@@ -1,4 +1,5 @@
 //! The realistic stanzas of the wire vectors, read by the types that they belong to.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use landbridge_stanza::account::DeleteAccount;
 use landbridge_stanza::blocklist::GetBlocklist;

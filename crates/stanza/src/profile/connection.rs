@@ -220,25 +220,22 @@ impl Default for WireProfile {
 impl WireProfile {
     /// The encoder's options.
     pub fn encode_options(&self) -> EncodeOptions {
-        let mut options = EncodeOptions::default();
-        options.pack = match self.pack {
-            PackPolicy::All => Pack::All,
-            PackPolicy::Jid => Pack::Jid,
-        };
-        options.interop_jid = match self.interop_jid {
-            InteropJidForm::Append => InteropJid::Append,
-            InteropJidForm::Omit => InteropJid::Omit,
-            InteropJidForm::Pair => InteropJid::Pair,
-        };
-        options.compress_above = self.compress_above;
-        options
+        EncodeOptions {
+            pack: match self.pack {
+                PackPolicy::All => Pack::All,
+                PackPolicy::Jid => Pack::Jid,
+            },
+            interop_jid: match self.interop_jid {
+                InteropJidForm::Append => InteropJid::Append,
+                InteropJidForm::Omit => InteropJid::Omit,
+                InteropJidForm::Pair => InteropJid::Pair,
+            },
+            compress_above: self.compress_above,
+        }
     }
 
     /// The decoder's limits.
     pub fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        limits.max_depth = self.max_depth;
-        limits.max_inflated = self.max_inflated_bytes;
-        limits
+        Limits::default().with_max_depth(self.max_depth).with_max_inflated(self.max_inflated_bytes)
     }
 }
