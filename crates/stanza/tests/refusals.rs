@@ -369,7 +369,7 @@ fn bundles() {
     let kind = Node::new("type").bytes(&[5]);
     assert_eq!(
         answer(vec![
-            kind.clone(),
+            kind,
             Node::new("registration").bytes(&[0; 4]),
             Node::new("identity").bytes(&[0; 32])
         ]),
