@@ -1,0 +1,239 @@
+//! From node to stanza.
+
+use crate::composer::{Aside, Composer, Marks, size, size_of_size};
+use crate::reader::{Body, Item, Str};
+use crate::token::MARK_ASIDE;
+use crate::view::NodeRef;
+use crate::{EncodeError, Jid, Node};
+
+/// Largest stanza that one frame carries, in bytes: a frame of 2^24 − 1 bytes less 16 bytes of the cipher
+/// and the flags byte. PEERS.
+pub const MAX_STANZA: usize = 16_777_198;
+/// Most attributes that a list header counts beside the tag and the content.
+const MAX_ATTRIBUTES: usize = 32_767;
+/// Most children that a list header counts.
+const MAX_CHILDREN: usize = 65_535;
+
+/// Which strings are packed when they can be. Both are read always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pack {
+    /// All. PEERS write this.
+    #[default]
+    All,
+    /// The user parts of JIDs only, as in the public sample. SEED.
+    Jid,
+}
+
+/// How an interoperability JID is written. All forms are read always. ASSUMED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InteropJid {
+    /// In its own form, followed by the name of its server.
+    #[default]
+    Append,
+    /// In its own form without the name of its server.
+    Omit,
+    /// As user `<integrator>-<id>` and server. There is no such form for a device.
+    Pair,
+}
+
+/// How stanzas are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EncodeOptions {
+    /// Which strings are packed.
+    pub pack: Pack,
+    /// How interoperability JIDs are written.
+    pub interop_jid: InteropJid,
+    /// In a payload, a stanza of more than so many bytes is compressed if that makes it shorter; never if
+    /// `None`. ASSUMED.
+    pub compress_above: Option<usize>,
+}
+
+/// Writes a node as a stanza.
+///
+/// # Errors
+/// If the node, or one below it, has no encoding; see [`EncodeError`].
+pub fn encode(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::new();
+    append(node, options, &mut out)?;
+    Ok(out)
+}
+
+/// Writes a node that is being read as a stanza.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_ref(node: NodeRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+    let mut composer = Composer { bytes: Vec::with_capacity(node.weight()), ..Composer::default() };
+    compose(node, options, &mut composer)?;
+    Ok(composer.bytes)
+}
+
+/// Writes a node as a stanza behind what is in `out`.
+pub(crate) fn append(node: &Node, options: &EncodeOptions, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let marks = node.marks();
+    if marks.has(Marks::TOO_LONG) {
+        return Err(EncodeError::TooLong { limit: MAX_STANZA });
+    }
+    let mut redo = Marks::IRREGULAR.with(Marks::TEXT);
+    if options.pack != Pack::All {
+        redo.add(Marks::PACKED);
+    }
+    if options.interop_jid != InteropJid::Append {
+        redo.add(Marks::INTEROP);
+    }
+    if !marks.has(redo) && node.child_count() <= MAX_CHILDREN as u32 && node.entries() <= u32::from(u16::MAX) {
+        return copy(node, out);
+    }
+    let mut composer = Composer { bytes: std::mem::take(out), ..Composer::default() };
+    let result = compose(node.view(), options, &mut composer);
+    *out = composer.bytes;
+    result
+}
+
+/// Writes a node that holds its stanza already: two list headers and bytes kept aside are put in.
+fn copy(node: &Node, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (head, content) = node.parts();
+    let aside = node.asides();
+    let length = 6
+        + head.len()
+        + content.len()
+        + aside.iter().map(|aside| size_of_size(aside.bytes.len()) + aside.bytes.len()).sum::<usize>();
+    // The sum is at most a few bytes too large, for list headers that are shorter than they might be.
+    out.reserve_exact(length);
+    let start = out.len();
+    let mut composer = Composer { bytes: std::mem::take(out), ..Composer::default() };
+    composer.list(node.entries());
+    composer.bytes.extend_from_slice(head);
+    if node.is_parent() {
+        composer.list(node.child_count());
+    }
+    *out = composer.bytes;
+    let mut rest = content;
+    let mut at = head.len();
+    for Aside { at: mark, bytes } in aside {
+        let (before, behind) = rest.split_at_checked(*mark as usize - at).unwrap_or_default();
+        out.extend_from_slice(before);
+        size(out, bytes.len());
+        out.extend_from_slice(bytes);
+        rest = behind.strip_prefix(&[MARK_ASIDE]).unwrap_or_default();
+        at = *mark as usize + 1;
+    }
+    out.extend_from_slice(rest);
+    if out.len() - start > MAX_STANZA {
+        out.truncate(start);
+        return Err(EncodeError::TooLong { limit: MAX_STANZA });
+    }
+    Ok(())
+}
+
+/// Writes any node piece by piece.
+fn compose(root: NodeRef<'_>, options: &EncodeOptions, out: &mut Composer) -> Result<(), EncodeError> {
+    let start = out.bytes.len();
+    for node in root.descendants() {
+        let attributes = node.items().count();
+        let body = node.body();
+        let content = u32::from(node.is_parent() || body.is_some());
+        let list = if attributes > MAX_ATTRIBUTES {
+            Err(EncodeError::TooManyAttributes { tag: node.tag().into(), count: attributes })
+        } else {
+            out.list(1 + 2 * attributes as u32 + content);
+            node_parts(node, body, options, out)
+        };
+        let long = out.bytes.len() - start > MAX_STANZA;
+        let result = if long { Err(EncodeError::TooLong { limit: MAX_STANZA }) } else { list };
+        if let Err(error) = result {
+            out.bytes.truncate(start);
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn node_parts(
+    node: NodeRef<'_>,
+    body: Option<Body<'_>>,
+    options: &EncodeOptions,
+    out: &mut Composer,
+) -> Result<(), EncodeError> {
+    let tag = node.tag_string();
+    if tag.is_empty() {
+        return Err(EncodeError::EmptyTag);
+    }
+    string(tag, options, out);
+    for (key, item) in node.items() {
+        if key.is_empty() {
+            return Err(EncodeError::EmptyKey { tag: node.tag().into() });
+        }
+        string(key, options, out);
+        match item {
+            Item::Str(value) => string(value, options, out),
+            Item::Jid(parts) => jid(&parts.to_jid(), options, out)?,
+        }
+    }
+    if node.is_parent() {
+        let count = node.children().count();
+        if count > MAX_CHILDREN {
+            return Err(EncodeError::TooManyChildren { tag: node.tag().into(), count });
+        }
+        out.list(count as u32);
+        return Ok(());
+    }
+    match body {
+        Some(Body::Bytes(bytes)) if bytes.len() > MAX_STANZA => {
+            return Err(EncodeError::TooLong { limit: MAX_STANZA });
+        }
+        Some(Body::Bytes(bytes)) => out.sized(bytes),
+        Some(Body::Text(text)) => string(text, options, out),
+        Some(Body::Jid(parts)) => jid(&parts.to_jid(), options, out)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn string(string: Str<'_>, options: &EncodeOptions, out: &mut Composer) {
+    match string {
+        Str::Word(word) => out.word(word),
+        _ => out.string(&string.text(), options.pack),
+    }
+}
+
+fn jid(jid: &Jid, options: &EncodeOptions, out: &mut Composer) -> Result<(), EncodeError> {
+    out.jid(jid, options.pack, options.interop_jid);
+    if out.marks.has(Marks::IRREGULAR) {
+        return Err(EncodeError::Jid { jid: jid.to_string() });
+    }
+    Ok(())
+}
+
+impl Node {
+    /// Composes a node of the parts of another.
+    pub(crate) fn copy(root: NodeRef<'_>) -> Self {
+        // From the last node to the first, so that a node's children are complete before it; the children
+        // of a node are on top of the stack, the first one uppermost.
+        let mut complete: Vec<Self> = Vec::new();
+        let nodes: Vec<NodeRef<'_>> = root.descendants().collect();
+        for node in nodes.into_iter().rev() {
+            let mut copy = Self::new(&node.tag());
+            for (key, item) in node.items() {
+                match item {
+                    Item::Str(value) => copy.add_attr(&key.text(), (&*value.text()).into()),
+                    Item::Jid(parts) => copy.add_attr(&key.text(), parts.to_jid().into()),
+                }
+            }
+            copy = match node.body() {
+                Some(Body::Bytes(bytes)) => copy.bytes(bytes),
+                Some(Body::Text(text)) => copy.text(&text.text()),
+                Some(Body::Jid(parts)) => copy.jid_content(parts.to_jid()),
+                _ => copy,
+            };
+            for _ in 0..node.children().count() {
+                if let Some(child) = complete.pop() {
+                    copy.push_child(child);
+                }
+            }
+            complete.push(copy);
+        }
+        complete.pop().unwrap_or_else(|| Self::new(""))
+    }
+}
+

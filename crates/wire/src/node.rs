@@ -1,0 +1,365 @@
+//! Nodes that are built.
+
+use std::borrow::{Borrow, Cow};
+use std::sync::OnceLock;
+
+use crate::composer::{Aside, Composer, Marks};
+use crate::encode::{InteropJid, Pack};
+use crate::reader::{Reader, Str};
+use crate::scan::{index, word_bit};
+use crate::tape::{ContentKind, Entry, NO_PARENT, Tape};
+use crate::token::Word;
+use crate::value::{Value, with_digits};
+use crate::view::NodeRef;
+use crate::{DecodeErrorKind, Jid};
+
+/// What a node may hold before further parts are left out; beyond, no frame could carry it by far.
+const MOST_BYTES: usize = 1 << 30;
+/// Room for a short node, so that most are built with one allocation.
+const FIRST_BYTES: usize = 64;
+
+/// A stanza, or a part of one: a tag, attributes in order, and content.
+///
+/// A node is built by a chain of calls that cannot fail. What has no encoding, an empty tag for example, is
+/// refused by [`encode`](crate::encode). It is read through [`Node::view`].
+///
+/// ```
+/// use landbridge_wire::{Jid, Node};
+///
+/// let ping = Node::new("iq")
+///     .attr("id", "x-1")
+///     .attr("xmlns", "w:p")
+///     .attr("type", "get")
+///     .attr("to", Jid::server("s.whatsapp.net"))
+///     .child(Node::new("ping"));
+/// assert_eq!(
+///     ping.to_string(),
+///     r#"<iq id="x-1" xmlns="w:p" type="get" to="@s.whatsapp.net"><ping/></iq>"#,
+/// );
+/// ```
+///
+/// Inside, a node is the stanza that it will be: every call appends to it in its final form, so that
+/// encoding is copying. Two nodes are equal if they differ in the order of attributes only; text, JIDs and
+/// bytes as content are equal if their UTF-8 bytes are.
+#[derive(Clone)]
+pub struct Node {
+    /// Tag, attributes, content; without the list headers of the node itself and of its children.
+    composer: Composer,
+    aside: Vec<Aside>,
+    /// Where the content begins.
+    content: u32,
+    kind: ContentKind,
+    attributes: u32,
+    children: u32,
+    /// A bit for every key there is; see [`word_bit`].
+    keys: u64,
+    /// The index, from the first reading on.
+    tape: OnceLock<Box<Tape>>,
+}
+
+impl Node {
+    /// A node without attributes and content.
+    pub fn new(tag: &str) -> Self {
+        let mut composer = Composer { bytes: Vec::with_capacity(FIRST_BYTES), marks: Marks::default() };
+        composer.name(tag, Pack::All);
+        let content = composer.bytes.len() as u32;
+        Self {
+            composer,
+            aside: Vec::new(),
+            content,
+            kind: ContentKind::None,
+            attributes: 0,
+            children: 0,
+            keys: 0,
+            tape: OnceLock::new(),
+        }
+    }
+
+    /// Sets an attribute. A key that is there already keeps its place and gets the new value.
+    #[must_use]
+    #[inline]
+    pub fn attr<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
+        self.set_attr(key, value.into());
+        self
+    }
+
+    /// Sets an attribute if there is a value.
+    #[must_use]
+    #[inline]
+    pub fn attr_opt<'v>(self, key: &str, value: Option<impl Into<Value<'v>>>) -> Self {
+        match value {
+            Some(value) => self.attr(key, value),
+            None => self,
+        }
+    }
+
+    /// Appends a child. Content of another kind is replaced.
+    #[must_use]
+    #[inline]
+    pub fn child(mut self, child: Self) -> Self {
+        self.push_child(child);
+        self
+    }
+
+    /// Appends a child if there is one.
+    #[must_use]
+    #[inline]
+    pub fn child_opt(self, child: Option<Self>) -> Self {
+        match child {
+            Some(child) => self.child(child),
+            None => self,
+        }
+    }
+
+    /// Appends children. An empty list is the same as none.
+    #[must_use]
+    #[inline]
+    pub fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        for child in children {
+            self.push_child(child);
+        }
+        self
+    }
+
+    /// Makes bytes the content, replacing any other. Free text, such as a name, belongs here too.
+    #[must_use]
+    #[inline]
+    pub fn bytes<'v>(mut self, bytes: impl Into<Cow<'v, [u8]>>) -> Self {
+        self.set_bytes(bytes.into());
+        self
+    }
+
+    /// Makes a word of the protocol the content, replacing any other. It is written as a string; what is
+    /// neither in the dictionary nor packable is read back as bytes.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        if self.begin_value(text.len()) {
+            self.composer.text(text, Pack::All, true);
+        }
+        self
+    }
+
+    /// Makes a JID the content, replacing any other.
+    #[must_use]
+    pub fn jid_content(mut self, jid: impl Borrow<Jid>) -> Self {
+        let jid = jid.borrow();
+        if self.begin_value(jid.user_part().len() + jid.server_part().len()) {
+            self.composer.jid(jid, Pack::All, InteropJid::Append);
+        }
+        self
+    }
+
+    /// The node to read from.
+    pub fn view(&self) -> NodeRef<'_> {
+        let tape = self.tape.get_or_init(|| {
+            let size = if self.kind == ContentKind::Children { NO_PARENT } else { 1 };
+            let root = Entry { tag: 0, content: self.content, size, left: self.children, kind: self.kind };
+            Box::new(index(&self.composer.bytes, root))
+        });
+        NodeRef::new(&self.composer.bytes, tape.entries(), &self.aside)
+    }
+
+    /// Appends a child. Content of another kind is replaced.
+    pub fn push_child(&mut self, child: Self) {
+        if self.kind == ContentKind::Value {
+            self.clear_content();
+        }
+        self.tape.take();
+        let marks = &mut self.composer.marks;
+        marks.add(child.composer.marks);
+        if self.composer.bytes.len() + child.composer.bytes.len() > MOST_BYTES {
+            marks.add(Marks::TOO_LONG);
+            return;
+        }
+        self.kind = ContentKind::Children;
+        self.children = self.children.saturating_add(1);
+        self.composer.list(child.entries());
+        let (head, content) = child.parts();
+        self.composer.bytes.extend_from_slice(head);
+        if child.kind == ContentKind::Children {
+            self.composer.list(child.children);
+        }
+        // Positions move from the child's content to ours.
+        let moved = self.composer.bytes.len() as u32;
+        self.composer.bytes.extend_from_slice(content);
+        for aside in child.aside {
+            self.aside.push(Aside { at: aside.at - child.content + moved, ..aside });
+        }
+    }
+
+    /// Sets an attribute. A key that is there already keeps its place and gets the new value.
+    pub fn set_attr(&mut self, key: &str, value: Value<'_>) {
+        self.put_attr(key, value, Repeats::Replace);
+    }
+
+    /// Sets an attribute whose key is known not to be there.
+    #[cfg_attr(not(feature = "json"), allow(dead_code))]
+    pub(crate) fn add_attr(&mut self, key: &str, value: Value<'_>) {
+        self.put_attr(key, value, Repeats::None);
+    }
+
+    fn put_attr(&mut self, key: &str, value: Value<'_>, repeats: Repeats) {
+        self.tape.take();
+        let word = Word::find(key);
+        let bit = word_bit(word);
+        if self.keys & bit != 0
+            && repeats == Repeats::Replace
+            && let Some(old) = self.find_value(key)
+        {
+            return self.splice(old, |composer| write_value(composer, value));
+        }
+        self.keys |= bit;
+        self.attributes = self.attributes.saturating_add(1);
+        let write = |composer: &mut Composer| {
+            match word {
+                Some(word) => composer.word(word),
+                None => {
+                    if key.is_empty() {
+                        composer.marks.add(Marks::IRREGULAR);
+                    }
+                    composer.other(key, Pack::All);
+                }
+            }
+            write_value(composer, value);
+        };
+        if self.kind != ContentKind::None {
+            let end = self.content as usize;
+            return self.splice(end..end, write);
+        }
+        if self.composer.bytes.len() > MOST_BYTES {
+            return self.composer.marks.add(Marks::TOO_LONG);
+        }
+        write(&mut self.composer);
+        self.content = self.composer.bytes.len() as u32;
+    }
+
+    /// Replaces a range before the content.
+    fn splice(&mut self, range: std::ops::Range<usize>, write: impl FnOnce(&mut Composer)) {
+        let mut part = Composer::default();
+        write(&mut part);
+        self.composer.marks.add(part.marks);
+        let (old, new) = (range.len(), part.bytes.len());
+        if self.composer.bytes.len() + new > MOST_BYTES {
+            return self.composer.marks.add(Marks::TOO_LONG);
+        }
+        self.composer.bytes.splice(range, part.bytes);
+        let moved = |at: u32| (at as usize + new - old) as u32;
+        self.content = moved(self.content);
+        for aside in &mut self.aside {
+            aside.at = moved(aside.at);
+        }
+    }
+
+    /// Where the value of a key stands.
+    fn find_value(&self, key: &str) -> Option<std::ops::Range<usize>> {
+        let attributes = self.composer.bytes.get(..self.content as usize)?;
+        let mut reader = Reader::<true>::at(attributes, 0);
+        reader.filled(DecodeErrorKind::EmptyTag).ok()?;
+        while reader.left() > 0 {
+            let found: Str<'_> = reader.filled(DecodeErrorKind::EmptyKey).ok()?;
+            let start = reader.at;
+            reader.item().ok()?;
+            if found.is(key) {
+                return Some(start..reader.at);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn set_bytes(&mut self, bytes: Cow<'_, [u8]>) {
+        if self.begin_value(0) {
+            self.composer.content(bytes, &mut self.aside);
+        }
+    }
+
+    /// Makes room for content that is one value.
+    fn begin_value(&mut self, length: usize) -> bool {
+        self.tape.take();
+        self.clear_content();
+        if self.composer.bytes.len() + length > MOST_BYTES {
+            self.composer.marks.add(Marks::TOO_LONG);
+            return false;
+        }
+        self.kind = ContentKind::Value;
+        true
+    }
+
+    fn clear_content(&mut self) {
+        self.composer.bytes.truncate(self.content as usize);
+        self.aside.clear();
+        self.children = 0;
+        self.kind = ContentKind::None;
+    }
+
+    /// Entries of the node's list: its tag, its attributes and, if there is any, its content.
+    #[inline]
+    pub(crate) fn entries(&self) -> u32 {
+        let content = u32::from(self.kind != ContentKind::None);
+        self.attributes.saturating_mul(2).saturating_add(1 + content)
+    }
+
+    pub(crate) fn child_count(&self) -> u32 {
+        self.children
+    }
+
+    pub(crate) fn is_parent(&self) -> bool {
+        self.kind == ContentKind::Children
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        self.composer.marks
+    }
+
+    pub(crate) fn asides(&self) -> &[Aside] {
+        &self.aside
+    }
+
+    /// What stands before the content, and the content.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
+        self.composer.bytes.split_at_checked(self.content as usize).unwrap_or_default()
+    }
+}
+
+/// Whether a key may be there already.
+#[derive(PartialEq, Eq)]
+enum Repeats {
+    Replace,
+    None,
+}
+
+#[inline]
+fn write_value(composer: &mut Composer, value: Value<'_>) {
+    match value {
+        Value::Text(text) => composer.string(&text, Pack::All),
+        Value::Number(number) => with_digits(number, |digits| composer.string(digits, Pack::All)),
+        Value::Jid(jid) => composer.jid(&jid, Pack::All, InteropJid::Append),
+    }
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
+    }
+}
+
+impl Eq for Node {}
+
+impl std::fmt::Display for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<NodeRef<'_>> for Node {
+    fn from(view: NodeRef<'_>) -> Self {
+        view.to_node()
+    }
+}
