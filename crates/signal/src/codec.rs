@@ -24,8 +24,41 @@ use crate::{
 };
 
 const FIXED_LEN: usize = 1 + 3 * 32 + 2 * 4 + 32 + 3 * 32 + 2 * 4 + 1 + 2 * 4 + 1;
-const CHAIN_LEN: usize = 32 + 32 + 4 + 2;
+const CHAIN_LEN: usize = 32 + 32 + 4;
 const SKIPPED_LEN: usize = 4 + 32;
+
+/// Bytes of [`encode_skipped`].
+pub(crate) const fn skipped_len(skipped: &SkippedKeys) -> usize {
+    2 + SKIPPED_LEN * skipped.len()
+}
+
+/// Appends skipped seeds: their number, which is bounded by 2,000, then counter and seed of each.
+pub(crate) fn encode_skipped(skipped: &SkippedKeys, out: &mut Vec<u8>) {
+    out.extend_from_slice(&skipped.len().to_be_bytes()[size_of::<usize>() - 2..]);
+    for (counter, seed) in skipped.iter() {
+        out.extend_from_slice(&counter.to_be_bytes());
+        out.extend_from_slice(seed);
+    }
+}
+
+/// Reads [`encode_skipped`] back. All counters must be below `next`.
+pub(crate) fn decode_skipped(r: &mut Reader<'_>, next: u32) -> Result<SkippedKeys, RecordError> {
+    let count = usize::from(r.u16()?);
+    if count > MAX_SKIPPED {
+        return Err(r.damaged());
+    }
+    let mut skipped = SkippedKeys::default();
+    for _ in 0..count {
+        let damaged = r.damaged();
+        let counter = r.u32()?;
+        if counter >= next {
+            return Err(damaged);
+        }
+        skipped.insert(counter, &MessageSeed::from_bytes(r.array()?));
+    }
+    // A counter that came twice would make them fewer.
+    if skipped.len() == count { Ok(skipped) } else { Err(r.damaged()) }
+}
 
 /// Reads bytes from the front, remembering where it is.
 pub(crate) struct Reader<'a> {
@@ -82,7 +115,7 @@ impl<'a> Reader<'a> {
 impl Session {
     /// Bytes of [`Self::encode_onto`].
     pub(crate) fn encoded_len(&self) -> usize {
-        let chains = self.receiving.iter().map(|chain| CHAIN_LEN + SKIPPED_LEN * chain.skipped.len());
+        let chains = self.receiving.iter().map(|chain| CHAIN_LEN + skipped_len(&chain.skipped));
         FIXED_LEN + chains.sum::<usize>()
     }
 
@@ -116,17 +149,13 @@ impl Session {
         out.push(pending);
         out.extend_from_slice(&signed_prekey.to_be_bytes());
         out.extend_from_slice(&prekey.to_be_bytes());
-        // Both numbers are bounded: 5 chains, 2,000 seeds.
+        // At most 5.
         out.push(self.receiving.len().to_be_bytes()[size_of::<usize>() - 1]);
         for chain in &self.receiving {
             out.extend_from_slice(chain.ratchet.key().as_bytes());
             out.extend_from_slice(chain.key.as_bytes());
             out.extend_from_slice(&chain.next.to_be_bytes());
-            out.extend_from_slice(&chain.skipped.len().to_be_bytes()[size_of::<usize>() - 2..]);
-            for (counter, seed) in chain.skipped.iter() {
-                out.extend_from_slice(&counter.to_be_bytes());
-                out.extend_from_slice(seed);
-            }
+            encode_skipped(&chain.skipped, out);
         }
     }
 
@@ -189,21 +218,6 @@ fn decode_chain(r: &mut Reader<'_>) -> Result<ReceivingChain, RecordError> {
     let ratchet = RemoteRatchetKey::new(r.public()?);
     let key = ChainKey::from_bytes(r.array()?);
     let next = r.u32()?;
-    let count = usize::from(r.u16()?);
-    if count > MAX_SKIPPED {
-        return Err(r.damaged());
-    }
-    let mut skipped = SkippedKeys::default();
-    for _ in 0..count {
-        let damaged = r.damaged();
-        let counter = r.u32()?;
-        if counter >= next {
-            return Err(damaged);
-        }
-        skipped.insert(counter, &MessageSeed::from_bytes(r.array()?));
-    }
-    if skipped.len() != count {
-        return Err(r.damaged());
-    }
+    let skipped = decode_skipped(r, next)?;
     Ok(ReceivingChain { ratchet, key, next, skipped })
 }

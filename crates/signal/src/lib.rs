@@ -5,6 +5,8 @@ mod codec;
 mod crypto;
 mod error;
 pub mod fingerprint;
+pub mod group;
+mod group_record;
 mod ladder;
 mod memory;
 pub mod message;
@@ -20,6 +22,7 @@ mod x3dh;
 
 pub use address::Address;
 pub use error::{Advice, BundleError, DecryptError, EncryptError, MalformedMessage, RecordError};
+pub use group_record::{SenderKeyInfo, SenderKeyRecord};
 pub use memory::MemorySignalStore;
 pub use prekeys::{
     IdentityKeyPair, PreKey, PreKeyBundle, PreKeyId, PreKeyPublic, RegistrationId, SignedPreKey,

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use landbridge_curve::{PrivateKey, PublicKey};
 
 use crate::{
-    Address, IdentityStore, PreKeyId, PreKeyStore, SessionRecord, SessionStore, SignedPreKeyId,
-    SignedPreKeyStore, StoreError,
+    Address, IdentityStore, PreKeyId, PreKeyStore, SenderKeyRecord, SessionRecord, SessionStore,
+    SignedPreKeyId, SignedPreKeyStore, StoreError,
+    group::SenderKeyStore,
     prekeys::{IdentityKeyPair, PreKey, RegistrationId, SignedPreKey},
 };
 
@@ -21,6 +22,7 @@ pub struct MemorySignalStore {
     sessions: HashMap<Address, SessionRecord>,
     prekeys: HashMap<PreKeyId, PrivateKey>,
     signed_prekeys: HashMap<SignedPreKeyId, SignedPreKey>,
+    sender_keys: HashMap<(String, Address), SenderKeyRecord>,
 }
 
 impl MemorySignalStore {
@@ -34,6 +36,7 @@ impl MemorySignalStore {
             sessions: HashMap::new(),
             prekeys: HashMap::new(),
             signed_prekeys: HashMap::new(),
+            sender_keys: HashMap::new(),
         }
     }
 
@@ -81,6 +84,11 @@ impl MemorySignalStore {
     /// Forgets all sessions.
     pub fn clear_sessions(&mut self) {
         self.sessions.clear();
+    }
+
+    /// Forgets all sender keys.
+    pub fn clear_sender_keys(&mut self) {
+        self.sender_keys.clear();
     }
 
     /// Erases all prekeys, one-time and signed.
@@ -153,5 +161,26 @@ impl PreKeyStore for MemorySignalStore {
 impl SignedPreKeyStore for MemorySignalStore {
     fn load_signed_prekey(&self, id: SignedPreKeyId) -> Result<Option<SignedPreKey>, StoreError> {
         Ok(self.signed_prekeys.get(&id).cloned())
+    }
+}
+
+impl SenderKeyStore for MemorySignalStore {
+    fn load_sender_key(&self, group: &str, sender: &Address) -> Result<Option<SenderKeyRecord>, StoreError> {
+        Ok(self.sender_keys.get(&(group.to_owned(), sender.clone())).cloned())
+    }
+
+    fn save_sender_key(
+        &mut self,
+        group: &str,
+        sender: &Address,
+        record: &SenderKeyRecord,
+    ) -> Result<(), StoreError> {
+        self.sender_keys.insert((group.to_owned(), sender.clone()), record.clone());
+        Ok(())
+    }
+
+    fn delete_sender_key(&mut self, group: &str, sender: &Address) -> Result<(), StoreError> {
+        self.sender_keys.remove(&(group.to_owned(), sender.clone()));
+        Ok(())
     }
 }
