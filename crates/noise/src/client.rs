@@ -251,3 +251,5 @@ fn verify_server(
     }
     Ok(AwaitPayload { keys, symmetric, server_ephemeral: hello.ephemeral, server })
 }
+
+opaque_debug!(AwaitServerHello, AwaitPayload, AwaitResumption);

@@ -60,6 +60,17 @@
 //! # Ok(()) }
 //! ```
 
+/// `Debug` for states that are made of secrets: the name alone.
+macro_rules! opaque_debug {
+    ($($state:ty),+ $(,)?) => {$(
+        impl std::fmt::Debug for $state {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($state), "([redacted])"))
+            }
+        }
+    )+};
+}
+
 mod authority;
 mod buf;
 mod certificate;

@@ -141,6 +141,7 @@ impl ServerHandshake {
 }
 
 /// What came of a ClientHello.
+#[derive(Debug)]
 pub enum Hello {
     /// XX, or IK that this server could not read: write the bytes, then wait for one frame.
     Answered {
@@ -257,3 +258,5 @@ impl std::fmt::Debug for Established {
             .finish()
     }
 }
+
+opaque_debug!(AwaitDecision, AwaitClientFinish);

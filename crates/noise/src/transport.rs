@@ -285,3 +285,25 @@ pub enum OpenError {
         counter: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_counter_is_two_below_two_to_the_32() {
+        let mut sealer = Sealer::new(&[7; 32]);
+        let mut opener = Opener::new(&[7; 32]);
+        (sealer.counter, opener.counter) = (COUNTER_END - 1, COUNTER_END - 1);
+        let mut body = b"last".to_vec();
+        sealer.seal_in_place(&mut body).unwrap();
+        assert_eq!(opener.open_in_place(&mut body.clone()).unwrap(), b"last");
+
+        let mut out = vec![1, 2];
+        let exhausted = SealError::Exhausted { counter: COUNTER_END };
+        assert_eq!(sealer.seal_frame(b"more", &mut out), Err(exhausted));
+        assert_eq!(sealer.seal_in_place(&mut out), Err(exhausted));
+        assert_eq!(out, [1, 2], "a refused frame leaves nothing behind");
+        assert_eq!(opener.open_in_place(&mut body), Err(OpenError::Exhausted { counter: COUNTER_END }));
+    }
+}
