@@ -1,1 +1,95 @@
-//! What a client must keep, one transaction per step: SQLite and memory backends
+//! What a client must keep, one transaction per step.
+//!
+//! A client of the interface loses no message and shows none twice only if everything that belongs to one step is kept or lost together:
+//! the advanced ratchet with the message it opened, the ciphertext with the chain it came from, the receipt that is owed with both. So a store has one
+//! entrance, [`ClientStore::begin`], and what it gives is a transaction, [`StoreTx`], that offers all the small traits at once:
+//!
+//! | trait | holds | written by |
+//! |---|---|---|
+//! | Signal's `IdentityStore`, `SessionStore`, `PreKeyStore`, `SignedPreKeyStore` | sessions, peers' identities, own keys | encryption, decryption |
+//! | [`AccountStore`] | own keys and names, enlistment, protocol facts | enlistment, login, deletion |
+//! | [`PreKeyBook`] | which keys are where | upload, rotation |
+//! | [`Inbox`] | messages with raw content, dedupe keys, undecryptable ones | receiving |
+//! | [`Outbox`] | messages with content, ciphertext and state | sending, acks, receipts |
+//! | [`Owed`] | receipts and acks to be sent | receiving |
+//! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
+//!
+//! Two backends: [`SqliteStore`] (feature `sqlite`, on by default) and [`MemoryStore`]. A backend of your own runs the suite of [`conformance`].
+//! The crate reads no clock, makes no keys and knows no stanza: times are unix seconds given by the caller, addresses are text, contents are bytes.
+//!
+//! ```
+//! use landbridge_store::{ClientStore, Inbox, InboxMessage, MemoryStore, MessageKey, Seen, Stored};
+//! # fn main() -> Result<(), landbridge_store::StoreError> {
+//! let mut store = MemoryStore::new();
+//! let key = MessageKey::direct("14155551001@s.whatsapp.net", "3EB0C431C26A1916E07E");
+//!
+//! let mut tx = store.begin()?;
+//! // … decrypt with `&mut *tx` as the Signal store …
+//! let message = InboxMessage { key: key.clone(), t: 1_700_000_000, kind: "text".into(), plaintext: b"\x0a\x02hi".to_vec(), notify: None };
+//! assert_eq!(tx.store_message(&message)?, Stored::New { seq: 1 });
+//! tx.commit()?; // without this line nothing would be kept
+//!
+//! assert_eq!(store.begin()?.seen(&key)?, Seen::Stored);
+//! # Ok(()) }
+//! ```
+
+mod account;
+mod blocklist;
+pub mod conformance;
+mod error;
+mod identity_events;
+mod inbox;
+mod keybook;
+mod memory;
+mod outbox;
+mod owed;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use account::{Account, AccountStore, Enlistment, Fact};
+pub use blocklist::{BlockChange, Blocklist};
+pub use error::StoreError;
+pub use identity_events::{IdentityEvent, IdentityEvents, Noted};
+pub use inbox::{Inbox, InboxEntry, InboxMessage, MessageKey, Seen, Stored, Undecryptable};
+pub use keybook::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry};
+pub use memory::MemoryStore;
+pub use outbox::{Advanced, OutState, OutTimes, Outbox, OutboxEntry, OutboxMessage, Progress, Recrypt};
+pub use owed::{Owed, OwedAnswer, OwedClass, OwedEntry};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
+
+use landbridge_signal::SignalStore;
+
+/// A place where one client's state lives.
+///
+/// `begin` borrows the store, so there is one transaction at a time; and a transaction need not be `Send`, so it cannot be held across an
+/// `.await` of a spawned task. Take it, do the whole step, commit, and only then touch the network.
+pub trait ClientStore: Send {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The backend fails.
+    fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError>;
+}
+
+/// A transaction: all the small traits, and an end. Dropping it without [`commit`](Self::commit) rolls back.
+///
+/// Reads see the transaction's own writes. After an error, drop the transaction: its writes may be incomplete.
+pub trait StoreTx:
+    SignalStore + AccountStore + PreKeyBook + Inbox + Outbox + Owed + Blocklist + IdentityEvents
+{
+    /// Makes everything written in this transaction durable, as one.
+    ///
+    /// # Errors
+    /// The backend fails: nothing of the transaction is kept.
+    fn commit(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// The transaction as a Signal store, to pass to the functions of `landbridge-signal`.
+    fn as_signal_store(&mut self) -> &mut dyn SignalStore;
+}
+
+impl ClientStore for Box<dyn ClientStore> {
+    fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError> {
+        (**self).begin()
+    }
+}

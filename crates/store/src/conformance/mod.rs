@@ -1,0 +1,235 @@
+//! One suite for every backend.
+//!
+//! Each case takes an empty store and panics with a message where the store breaks the contract. [`store_conformance!`](crate::store_conformance)
+//! makes a `#[test]` of each:
+//!
+//! ```
+//! landbridge_store::store_conformance!(landbridge_store::MemoryStore::new());
+//! ```
+//!
+//! The argument is evaluated once per case and gives something that implements [`ClientStore`].
+//! What a suite cannot see from inside one process (survival of a kill, a second opener) is up to the backend's own tests.
+#![expect(clippy::expect_used, reason = "a test suite reports by panicking")]
+
+mod account;
+mod inbox;
+mod keys;
+mod lists;
+mod outbox;
+
+use landbridge_curve::PrivateKey;
+use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
+
+use crate::{
+    Account, BlockChange, ClientStore, Enlistment, Fact, InboxMessage, MessageKey, OutboxMessage, OwedAnswer,
+    OwedClass, StoreTx,
+};
+
+pub use account::{
+    account_is_never_overwritten, enlistment_moves, facts_round_trip, wiping_leaves_history_only,
+};
+pub use inbox::{
+    content_can_be_forgotten, messages_are_stored_once, unconfirmed_come_in_order,
+    undecryptable_copies_are_counted_once,
+};
+pub use keys::{
+    lost_upload_offers_the_same_keys, prekey_ids_wrap_and_skip_stored_ones,
+    sessions_and_identities_round_trip, signed_prekeys_keep_old_halves, used_prekeys_are_gone,
+};
+pub use lists::{
+    blocklist_follows_the_server, identity_changes_make_one_notice, owed_answers_keep_their_order,
+};
+pub use outbox::{
+    outbox_keeps_order, resend_sends_the_same_bytes, sent_content_can_be_forgotten,
+    states_end_the_same_in_any_order,
+};
+
+/// Makes a `#[test]` of each case of the [suite](crate::conformance); the argument gives an empty store.
+#[macro_export]
+macro_rules! store_conformance {
+    ($empty:expr) => {
+        $crate::store_conformance! { @cases $empty =>
+            dropped_transaction_leaves_no_trace committed_transaction_is_whole
+            account_is_never_overwritten enlistment_moves wiping_leaves_history_only facts_round_trip
+            prekey_ids_wrap_and_skip_stored_ones lost_upload_offers_the_same_keys used_prekeys_are_gone
+            signed_prekeys_keep_old_halves sessions_and_identities_round_trip
+            messages_are_stored_once unconfirmed_come_in_order undecryptable_copies_are_counted_once content_can_be_forgotten
+            outbox_keeps_order states_end_the_same_in_any_order resend_sends_the_same_bytes sent_content_can_be_forgotten
+            owed_answers_keep_their_order blocklist_follows_the_server identity_changes_make_one_notice
+        }
+    };
+    (@cases $empty:expr => $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::conformance::$case(&mut $empty);
+            }
+        )*
+    };
+}
+
+/// A transaction that is dropped changes nothing that any trait shows.
+pub fn dropped_transaction_leaves_no_trace(store: &mut dyn ClientStore) {
+    let before = picture(&mut *begin(store));
+    fill(&mut *begin(store));
+    assert_eq!(picture(&mut *begin(store)), before, "a dropped transaction left something behind");
+
+    // The same on top of rows that exist: changes and deletions must come back too.
+    commit(store, fill);
+    let before = picture(&mut *begin(store));
+    change(&mut *begin(store));
+    assert_eq!(picture(&mut *begin(store)), before, "a dropped transaction changed something");
+    begin(store).wipe_keys(9).expect("wipe");
+    assert_eq!(picture(&mut *begin(store)), before, "a dropped transaction deleted something");
+}
+
+/// What a transaction wrote is there after its commit, all of it.
+pub fn committed_transaction_is_whole(store: &mut dyn ClientStore) {
+    let mut tx = begin(store);
+    fill(&mut *tx);
+    let inside = picture(&mut *tx);
+    tx.commit().expect("commit");
+    assert_eq!(picture(&mut *begin(store)), inside, "the store differs from what the transaction saw");
+    commit(store, change);
+    assert_ne!(picture(&mut *begin(store)), inside, "a committed change is not there");
+}
+
+fn begin(store: &mut dyn ClientStore) -> Box<dyn StoreTx + '_> {
+    store.begin().expect("begin")
+}
+
+fn commit<T>(store: &mut dyn ClientStore, work: impl FnOnce(&mut dyn StoreTx) -> T) -> T {
+    let mut tx = begin(store);
+    let result = work(&mut *tx);
+    tx.commit().expect("commit");
+    result
+}
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::from_bytes([seed; 32])
+}
+
+fn sample_account() -> Account {
+    Account {
+        identity: IdentityKeyPair::from_private(key(1)),
+        registration_id: 16380,
+        noise_static: key(2),
+        integrator: 1,
+        identifier: "ünïcode 👋".into(),
+        enlistment: Enlistment::Prepared,
+    }
+}
+
+fn signed(id: u32) -> SignedPreKey {
+    let id = SignedPreKeyId::new(id).expect("id");
+    SignedPreKey { id, key: key(u8::try_from(id.get() % 200).expect("small")), signature: [7; 64] }
+}
+
+fn peer() -> String {
+    "14155551001@s.whatsapp.net".into()
+}
+
+fn incoming(id: &str) -> InboxMessage {
+    let key = MessageKey::direct(peer(), id);
+    InboxMessage {
+        key,
+        t: 100,
+        kind: "text".into(),
+        plaintext: b"\x0a\x02hi".to_vec(),
+        notify: Some("Bob".into()),
+    }
+}
+
+fn outgoing(id: &str) -> OutboxMessage {
+    OutboxMessage {
+        id: id.into(),
+        recipient: peer(),
+        kind: "text".into(),
+        plaintext: b"\x0a\x02yo".to_vec(),
+        stanza: format!("stanza {id}").into_bytes(),
+        created_at: 100,
+    }
+}
+
+fn receipt(id: &str) -> OwedAnswer {
+    OwedAnswer {
+        class: OwedClass::Delivery,
+        to: peer(),
+        participant: None,
+        id: id.into(),
+        stanza: b"receipt".to_vec(),
+    }
+}
+
+const FACT: Fact = Fact::new("conformance.fact");
+
+/// Writes something through every trait.
+fn fill(tx: &mut dyn StoreTx) {
+    tx.create_account(&sample_account()).expect("account");
+    tx.set_fact(FACT, Some(b"value")).expect("fact");
+    tx.add_prekeys(&[key(10), key(11), key(12)]).expect("prekeys");
+    tx.add_signed_prekey(&signed(1), 50).expect("signed prekey");
+    let address = keys::address();
+    tx.save_session(&address, &landbridge_signal::SessionRecord::default()).expect("session");
+    tx.save_remote_identity(&address, &key(3).public()).expect("identity");
+    tx.approve_identity(&address, &key(3).public()).expect("approval");
+    tx.store_message(&incoming("in-1")).expect("message");
+    tx.record_failure(&MessageKey::direct(peer(), "bad-1"), 100, 0, "no session").expect("failure");
+    tx.enqueue(&outgoing("out-1")).expect("enqueue");
+    tx.owe(&receipt("in-1")).expect("owe");
+    tx.change_block("491701234567@s.whatsapp.net", BlockChange::Block, Some("hash-1")).expect("block");
+    tx.note_identity_change(&peer(), None, Some(&key(3).public()), 100).expect("identity event");
+}
+
+/// Changes or deletes what [`fill`] wrote.
+fn change(tx: &mut dyn StoreTx) {
+    tx.set_enlistment(&Enlistment::Enlisted { login: "1-7@interop".into(), at: 101 }).expect("enlistment");
+    tx.set_fact(FACT, None).expect("fact");
+    let first = tx.prekeys_to_upload(1).expect("prekeys")[0].id;
+    tx.remove_prekey(first).expect("prekey");
+    tx.reoffer_all().expect("reoffer");
+    tx.mark_signed_uploaded(SignedPreKeyId::new(1).expect("id")).expect("signed prekey");
+    tx.add_signed_prekey(&signed(2), 60).expect("signed prekey");
+    let address = keys::address();
+    tx.delete_session(&address).expect("session");
+    tx.save_remote_identity(&address, &key(4).public()).expect("identity");
+    tx.store_message(&incoming("bad-1")).expect("message");
+    tx.confirm(1).expect("confirm");
+    tx.advance(&peer(), "out-1", crate::Progress::Read, 102).expect("advance");
+    tx.owe(&receipt("bad-1")).expect("owe");
+    tx.settle(&[1]).expect("settle");
+    tx.replace_blocklist(&[], None).expect("blocklist");
+    tx.note_identity_change(&peer(), None, Some(&key(4).public()), 102).expect("identity event");
+    tx.confirm_identity_change(1).expect("confirm");
+}
+
+/// Everything that the traits show, as text.
+fn picture(tx: &mut dyn StoreTx) -> String {
+    let address = keys::address();
+    let account = tx.account().expect("account").map(|account| (account.identifier, account.enlistment));
+    let prekeys: Vec<_> = tx.prekeys_to_upload(100).expect("prekeys").into_iter().map(|key| key.id).collect();
+    let signed: Vec<_> = tx
+        .signed_prekeys()
+        .expect("signed prekeys")
+        .into_iter()
+        .map(|entry| (entry.key.id, entry.uploaded))
+        .collect();
+    format!(
+        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        tx.fact(FACT).expect("fact"),
+        tx.prekey_counts().expect("counts"),
+        tx.load_session(&address).expect("session").is_some(),
+        tx.remote_identity(&address).expect("identity"),
+        tx.approved_identity(&address).expect("approval"),
+        tx.unconfirmed(0, 100).expect("inbox"),
+        tx.message(&incoming("in-1").key).expect("message"),
+        tx.seen(&MessageKey::direct(peer(), "bad-1")).expect("seen"),
+        tx.pending(0, 100).expect("outbox"),
+        tx.outgoing(&peer(), "out-1").expect("outgoing"),
+        tx.owed(100).expect("owed"),
+        tx.blocked().expect("blocklist"),
+        tx.blocklist_hash().expect("hash"),
+        tx.unconfirmed_identity_changes(100).expect("identity events"),
+        tx.next_signed_prekey_id().expect("next id"),
+    )
+}
