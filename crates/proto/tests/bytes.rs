@@ -1,5 +1,7 @@
 //! Bytes of the vectors against the schema: JSON form, leaves, canonical encoding, hostile variants.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod common;
 
 use common::{bytes, content, malformed, name, of, padding, text, transport};

@@ -1,5 +1,7 @@
 //! What a receiver makes of the content vectors, good and malformed.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod common;
 
 use common::{bytes, content, malformed, name, of, text};

@@ -1,5 +1,6 @@
 //! Reading the vector files.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use serde_json::Value;
