@@ -1,4 +1,5 @@
 //! The form both ways, every check with its reason, the reply both ways, and what a client does about it.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! All token vectors in both profiles, and tokens issued here.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop the test")]
 
 mod common;
 
