@@ -5,8 +5,8 @@ use crate::jid::{Jid, Server};
 use crate::packing::{pack, packable};
 use crate::reader::INTEROP_NAME;
 use crate::token::{
-    AD_JID, BINARY_8, BINARY_20, BINARY_32, FB_JID, INTEROP_JID, JID_PAIR, LIST_8, LIST_16, LIST_EMPTY, MARK_ASIDE,
-    MARK_JID, MARK_LIST, MARK_TEXT, Word,
+    AD_JID, BINARY_8, BINARY_20, BINARY_32, FB_JID, INTEROP_JID, JID_PAIR, LIST_8, LIST_16, LIST_EMPTY,
+    MARK_ASIDE, MARK_JID, MARK_LIST, MARK_TEXT, Word,
 };
 
 /// From this length on, bytes are kept aside while a node is being built, and copied once.
@@ -115,14 +115,14 @@ impl Composer {
         self.string(text, policy);
     }
 
-    /// Text as content. With `mark`, free text is told from bytes.
+    /// Text as content. Free text is marked, to tell it from bytes.
     #[inline]
-    pub(crate) fn text(&mut self, text: &str, policy: Pack, mark: bool) {
-        if mark && !text.is_empty() && Word::find(text).is_none() && packable(text).is_none() {
+    pub(crate) fn text(&mut self, text: &str) {
+        if !text.is_empty() && Word::find(text).is_none() && packable(text).is_none() {
             self.marks.add(Marks::TEXT);
             self.bytes.push(MARK_TEXT);
         }
-        self.string(text, policy);
+        self.string(text, Pack::All);
     }
 
     /// Bytes in a length form.

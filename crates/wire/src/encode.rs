@@ -81,7 +81,8 @@ pub(crate) fn append(node: &Node, options: &EncodeOptions, out: &mut Vec<u8>) ->
     if options.interop_jid != InteropJid::Append {
         redo.add(Marks::INTEROP);
     }
-    if !marks.has(redo) && node.child_count() <= MAX_CHILDREN as u32 && node.entries() <= u32::from(u16::MAX) {
+    if !marks.has(redo) && node.child_count() <= MAX_CHILDREN as u32 && node.entries() <= u32::from(u16::MAX)
+    {
         return copy(node, out);
     }
     let mut composer = Composer { bytes: std::mem::take(out), ..Composer::default() };
@@ -204,36 +205,3 @@ fn jid(jid: &Jid, options: &EncodeOptions, out: &mut Composer) -> Result<(), Enc
     }
     Ok(())
 }
-
-impl Node {
-    /// Composes a node of the parts of another.
-    pub(crate) fn copy(root: NodeRef<'_>) -> Self {
-        // From the last node to the first, so that a node's children are complete before it; the children
-        // of a node are on top of the stack, the first one uppermost.
-        let mut complete: Vec<Self> = Vec::new();
-        let nodes: Vec<NodeRef<'_>> = root.descendants().collect();
-        for node in nodes.into_iter().rev() {
-            let mut copy = Self::new(&node.tag());
-            for (key, item) in node.items() {
-                match item {
-                    Item::Str(value) => copy.add_attr(&key.text(), (&*value.text()).into()),
-                    Item::Jid(parts) => copy.add_attr(&key.text(), parts.to_jid().into()),
-                }
-            }
-            copy = match node.body() {
-                Some(Body::Bytes(bytes)) => copy.bytes(bytes),
-                Some(Body::Text(text)) => copy.text(&text.text()),
-                Some(Body::Jid(parts)) => copy.jid_content(parts.to_jid()),
-                _ => copy,
-            };
-            for _ in 0..node.children().count() {
-                if let Some(child) = complete.pop() {
-                    copy.push_child(child);
-                }
-            }
-            complete.push(copy);
-        }
-        complete.pop().unwrap_or_else(|| Self::new(""))
-    }
-}
-

@@ -242,7 +242,9 @@ impl FromStr for Jid {
     /// Reads the text form. A known server's bare name, as some peers print it, is that server.
     fn from_str(text: &str) -> Result<Self, JidError> {
         let Some((left, server)) = text.split_once('@') else {
-            return Server::known(text).map(|server| Self::from_parts("".into(), server, 0, 0)).ok_or(JidError::At);
+            return Server::known(text)
+                .map(|server| Self::from_parts("".into(), server, 0, 0))
+                .ok_or(JidError::At);
         };
         if server.contains('@') {
             return Err(JidError::At);

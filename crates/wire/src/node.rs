@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::composer::{Aside, Composer, Marks};
 use crate::encode::{InteropJid, Pack};
-use crate::reader::{Reader, Str};
+use crate::reader::{Body, Item, Reader, Str};
 use crate::scan::{index, word_bit};
 use crate::tape::{ContentKind, Entry, NO_PARENT, Tape};
 use crate::token::Word;
@@ -134,7 +134,7 @@ impl Node {
     #[must_use]
     pub fn text(mut self, text: &str) -> Self {
         if self.begin_value(text.len()) {
-            self.composer.text(text, Pack::All, true);
+            self.composer.text(text);
         }
         self
     }
@@ -193,7 +193,6 @@ impl Node {
     }
 
     /// Sets an attribute whose key is known not to be there.
-    #[cfg_attr(not(feature = "json"), allow(dead_code))]
     pub(crate) fn add_attr(&mut self, key: &str, value: Value<'_>) {
         self.put_attr(key, value, Repeats::None);
     }
@@ -247,6 +246,47 @@ impl Node {
         self.content = moved(self.content);
         for aside in &mut self.aside {
             aside.at = moved(aside.at);
+        }
+    }
+
+    /// Composes a node of the parts of another.
+    pub(crate) fn copy(root: NodeRef<'_>) -> Self {
+        let mut copy = Self::new(&root.tag());
+        for (key, item) in root.items() {
+            copy.add_attr(&key.text(), item_value(item));
+        }
+        copy.children = root.children().count() as u32;
+        let body = root.body();
+        copy.kind = match body {
+            _ if copy.children > 0 => ContentKind::Children,
+            Some(_) => ContentKind::Value,
+            None => ContentKind::None,
+        };
+        copy.copy_body(body);
+        for node in root.descendants().skip(1) {
+            let (attributes, children) = (node.items().count(), node.children().count());
+            let body = node.body();
+            let content = usize::from(children > 0 || body.is_some());
+            copy.composer.list((1 + 2 * attributes + content) as u32);
+            copy.composer.name(&node.tag(), Pack::All);
+            for (key, item) in node.items() {
+                copy.composer.name(&key.text(), Pack::All);
+                write_value(&mut copy.composer, item_value(item));
+            }
+            if children > 0 {
+                copy.composer.list(children as u32);
+            }
+            copy.copy_body(body);
+        }
+        copy
+    }
+
+    fn copy_body(&mut self, body: Option<Body<'_>>) {
+        match body {
+            Some(Body::Bytes(bytes)) => self.composer.content(bytes.into(), &mut self.aside),
+            Some(Body::Text(text)) => self.composer.text(&text.text()),
+            Some(Body::Jid(jid)) => self.composer.jid(&jid.to_jid(), Pack::All, InteropJid::Append),
+            _ => {}
         }
     }
 
@@ -335,6 +375,13 @@ fn write_value(composer: &mut Composer, value: Value<'_>) {
         Value::Text(text) => composer.string(&text, Pack::All),
         Value::Number(number) => with_digits(number, |digits| composer.string(digits, Pack::All)),
         Value::Jid(jid) => composer.jid(&jid, Pack::All, InteropJid::Append),
+    }
+}
+
+fn item_value(item: Item<'_>) -> Value<'_> {
+    match item {
+        Item::Str(string) => Value::Text(string.text()),
+        Item::Jid(jid) => Value::Jid(Cow::Owned(jid.to_jid())),
     }
 }
 

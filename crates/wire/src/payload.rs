@@ -81,7 +81,8 @@ fn inflate(stream: &[u8], max: usize) -> Result<Vec<u8>, DecodeError> {
         }
         match status {
             Ok(Status::StreamEnd) if read(&inflater) == stream.len() => return Ok(out),
-            Ok(Status::Ok | Status::BufError) if (inflater.total_in(), inflater.total_out()) != (input, output) => {}
+            Ok(Status::Ok | Status::BufError)
+                if (inflater.total_in(), inflater.total_out()) != (input, output) => {}
             _ => return Err(DecodeError::new(Kind::BadZlib, offset)),
         }
     }

@@ -156,7 +156,9 @@ mod tests {
 
     #[test]
     fn every_word_is_found_under_its_code() {
-        for line in include_str!("../tests/vectors/tokens.tsv").lines().filter(|line| !line.starts_with('#')).skip(1) {
+        for line in
+            include_str!("../tests/vectors/tokens.tsv").lines().filter(|line| !line.starts_with('#')).skip(1)
+        {
             let mut columns = line.split('\t');
             let dictionary: i32 = columns.next().unwrap().parse().unwrap();
             let index: u8 = columns.next().unwrap().parse().unwrap();
@@ -173,7 +175,11 @@ mod tests {
 
     #[test]
     fn the_table_of_words_has_no_others() {
-        assert_eq!(include_str!("../tests/vectors/tokens.tsv").lines().filter(|line| !line.starts_with('#')).count() - 1, WORDS.len());
+        assert_eq!(
+            include_str!("../tests/vectors/tokens.tsv").lines().filter(|line| !line.starts_with('#')).count()
+                - 1,
+            WORDS.len()
+        );
         for other in ["", "x", "Receipt", "receipt ", "constructor", "__proto__", &"x".repeat(300)] {
             assert_eq!(Word::find(other), None);
         }
