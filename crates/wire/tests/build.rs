@@ -56,7 +56,7 @@ fn views_read_every_part() {
         .child(Node::new("enc").bytes(&[1, 2, 3][..]))
         .child_opt(None)
         .child_opt(Some(Node::new("enc").text("C0FFEE")))
-        .child(Node::new("jid").jid_content(&Jid::group("1-2")));
+        .child(Node::new("jid").jid_content(Jid::group("1-2")));
     let stanza = encode(&node, &EncodeOptions::default()).unwrap();
     let frame = decode_ref(&stanza, &Limits::default()).unwrap();
     for view in [node.view(), frame.view()] {

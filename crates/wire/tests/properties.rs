@@ -134,7 +134,7 @@ proptest! {
             prop_assert_eq!(&read, &node);
             prop_assert!(payload.ends_with(b"interop"));
         }
-        let mut flipped = payload.clone();
+        let mut flipped = payload;
         let bit = bit.index(flipped.len() * 8);
         flipped[bit / 8] ^= 1 << (bit % 8);
         check_any_payload(&flipped)?;

@@ -1,6 +1,6 @@
 //! The vectors of the codec: both policies, other forms, frames, refusals.
-mod common;
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod common;
 
 use std::io::Write;
 
