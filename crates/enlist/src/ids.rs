@@ -11,6 +11,9 @@ use thiserror::Error;
 pub struct IntegratorId(u16);
 
 impl IntegratorId {
+    /// The number of the published examples.
+    pub const ONE: Self = Self(1);
+
     /// Takes a number in 1..=999.
     pub const fn new(number: u16) -> Option<Self> {
         if number >= 1 && number <= 999 { Some(Self(number)) } else { None }

@@ -1,1 +1,49 @@
-//! The partner's HTTP server: JWKS and identity tokens
+//! The partner's HTTP server: what WhatsApp fetches from a partner, and what a partner's own clients ask of it.
+//!
+//! | call | for whom |
+//! |---|---|
+//! | `GET /.well-known/oauth/openid/jwks` | WhatsApp: the keys that verify user tokens (SEED) |
+//! | `POST /v1/token` | own clients: a token that proves who they are (ASSUMED, like all of `/v1`) |
+//! | `GET /v1/me` | own clients: who they are, and the figures of this server |
+//! | `GET /openapi.json` | anyone: the description of these calls |
+//! | `GET /health/live`, `GET /health/ready` | the operator, on a second listener |
+//!
+//! Who a user is, the server learns from a [`UserAuthenticator`]; the keys it signs with are [`SigningKeys`], of which
+//! a standby is published all along, so that a lost key can be replaced at once.
+//!
+//! ```
+//! use landbridge_partner::{Partner, PartnerConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let partner = Partner::start(PartnerConfig {
+//!     addr: "127.0.0.1:0".parse()?,
+//!     admin_addr: "127.0.0.1:0".parse()?,
+//!     dev_users: [("session-of-alice".to_owned(), "alice".to_owned())].into(),
+//!     insecure_dev_auth: true,
+//!     ..PartnerConfig::default()
+//! })
+//! .await?;
+//! println!("tokens are issued by {}", partner.base_url());
+//! partner.shutdown().await;
+//! # Ok(()) }
+//! ```
+
+mod auth;
+mod base_url;
+mod config;
+mod health;
+mod key_files;
+mod keys;
+mod problem;
+mod rate;
+mod routes;
+mod server;
+
+pub use auth::{AuthError, StaticUsers, UserAuthenticator, UserRecord};
+pub use base_url::BadBaseUrl;
+pub use config::PartnerConfig;
+pub use key_files::KeyFileError;
+pub use keys::{BadSigningKeys, SigningKeys};
+pub use problem::PROBLEM_BASE;
+pub use server::{Partner, PartnerBuilder, StartError};

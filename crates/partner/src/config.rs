@@ -1,0 +1,73 @@
+//! What an operator sets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use landbridge_enlist::IntegratorId;
+use serde::Deserialize;
+
+/// Settings of a [`Partner`](crate::Partner). Unknown keys are refused when it is read from a file.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::exhaustive_structs, reason = "settings, built with struct update syntax")]
+pub struct PartnerConfig {
+    /// Where WhatsApp and the clients come in. Port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// Where the operator comes in: health. Keep it off the internet.
+    pub admin_addr: SocketAddr,
+    /// The URL agreed with WhatsApp, and, to the letter, the issuer of tokens. By default `http://` and the bound
+    /// address, which serves tests on one machine.
+    pub base_url: Option<String>,
+    /// The number WhatsApp gave this partner.
+    pub integrator_id: IntegratorId,
+    /// Where keys are kept. Without it they live as long as the process.
+    pub data_dir: Option<PathBuf>,
+    /// Development only: session token → user-visible identifier.
+    pub dev_users: BTreeMap<String, String>,
+    /// Admits that [`dev_users`](Self::dev_users) is no way to authenticate anybody.
+    pub insecure_dev_auth: bool,
+    /// Tokens that one user may have in an hour (ASSUMED).
+    pub tokens_per_hour: u32,
+}
+
+impl Default for PartnerConfig {
+    fn default() -> Self {
+        Self {
+            addr: (Ipv4Addr::LOCALHOST, 8480).into(),
+            admin_addr: (Ipv4Addr::LOCALHOST, 8481).into(),
+            base_url: None,
+            integrator_id: IntegratorId::ONE,
+            data_dir: None,
+            dev_users: BTreeMap::new(),
+            insecure_dev_auth: false,
+            tokens_per_hour: 60,
+        }
+    }
+}
+
+impl fmt::Debug for PartnerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            addr,
+            admin_addr,
+            base_url,
+            integrator_id,
+            data_dir,
+            dev_users,
+            insecure_dev_auth,
+            tokens_per_hour,
+        } = self;
+        f.debug_struct("PartnerConfig")
+            .field("addr", addr)
+            .field("admin_addr", admin_addr)
+            .field("base_url", base_url)
+            .field("integrator_id", integrator_id)
+            .field("data_dir", data_dir)
+            .field("dev_users", &format_args!("[{} redacted]", dev_users.len()))
+            .field("insecure_dev_auth", insecure_dev_auth)
+            .field("tokens_per_hour", tokens_per_hour)
+            .finish()
+    }
+}

@@ -1,0 +1,129 @@
+//! Errors on the wire: `application/problem+json` (RFC 9457).
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What `type` begins with; the rest is the slug.
+pub const PROBLEM_BASE: &str = "https://landbridge.invalid/problems/";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything that this server answers with a problem document. The slugs are a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// No valid session.
+    Unauthorized,
+    /// A session, but its user does not want to be reachable.
+    NotOptedIn,
+    /// A body that is not what the call takes.
+    BadRequest(&'static str),
+    /// A body that did not arrive in time.
+    Timeout,
+    UnsupportedMediaType,
+    TooLarge,
+    NotFound,
+    MethodNotAllowed,
+    /// Too many, with the seconds after which one more is allowed.
+    RateLimited {
+        retry_after: u64,
+    },
+    /// Something this server depends on does not answer.
+    Unavailable(&'static str),
+}
+
+impl Problem {
+    fn parts(self) -> (StatusCode, &'static str, &'static str, Option<&'static str>) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid session", None),
+            Self::NotOptedIn => {
+                (StatusCode::FORBIDDEN, "not-opted-in", "The user has not opted in to be reachable", None)
+            }
+            Self::BadRequest(detail) => (StatusCode::BAD_REQUEST, "bad-request", "Bad request", Some(detail)),
+            Self::Timeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "bad-request",
+                "Bad request",
+                Some("the body did not arrive in time"),
+            ),
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body is not application/json",
+                None,
+            ),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", None),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here", None),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not with this method", None)
+            }
+            Self::RateLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests", None)
+            }
+            Self::Unavailable(detail) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable", Some(detail))
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    /// The body is written by [`finish`], which knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.parts().0.into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::RateLimited { retry_after } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
+            }
+            Self::Unavailable(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(30_u64));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    instance: &'a str,
+}
+
+/// Gives every answer its `X-Request-Id` and writes the problem documents.
+pub(crate) async fn finish(request: Request, next: Next) -> Response {
+    let id = format!("{:032x}", rand::random::<u128>());
+    let head = request.method() == axum::http::Method::HEAD;
+    let mut response = next.run(request).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let (status, slug, title, detail) = problem.parts();
+        tracing::debug!(request_id = %id, status = status.as_u16(), slug, "answered with a problem");
+        let kind = format!("{PROBLEM_BASE}{slug}");
+        let document = Document { kind, title, status: status.as_u16(), detail, instance: &id };
+        if !head {
+            // Strings and a number: there is nothing in it that serde_json can refuse.
+            *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
+        }
+        let media_type = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}

@@ -1,0 +1,35 @@
+//! `GET /v1/me` (ASSUMED).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use landbridge_enlist::jwt::{MAX_USER_TOKEN, TOKEN_LIFE};
+use serde_json::json;
+
+use super::{App, JWKS_PATH, token, user};
+use crate::problem::Problem;
+
+/// The revision of WhatsApp's document that this server follows (V103).
+pub(super) const REVISION: &str = "1.0.3";
+
+pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let user = user(&app, &head).await?;
+    let body = Json(json!({
+        "identifier": user.identifier.as_str(),
+        "integrator_id": app.integrator.to_string(),
+        "base_url": app.base_url.as_str(),
+        "jwks_url": format!("{}{JWKS_PATH}", app.base_url.origin()),
+        "limits": {
+            "token_bytes": MAX_USER_TOKEN,
+            "token_life_seconds": TOKEN_LIFE,
+            "tokens_per_hour": app.tokens_per_hour,
+            "request_bytes": token::MAX_BODY,
+        },
+        "revision": REVISION,
+    }));
+    Ok(([(CACHE_CONTROL, "no-store")], body).into_response())
+}
