@@ -51,7 +51,8 @@ pub(crate) fn prefix(length: usize) -> Result<[u8; PREFIX_LEN], FrameError> {
 /// [`next_frame`](Self::next_frame), to be called until it gives `None`. The decoder starts with the limit of the
 /// handshake. Take exactly one frame for each handshake message, then call
 /// [`switch_to_transport`](Self::switch_to_transport) on the same decoder: bytes of transport frames that came in
-/// the same read are kept. Memory is bounded by what has arrived: at most [`EAGER_CAP`] more is ever reserved.
+/// the same read are kept. An announced length is not believed: no more than [`EAGER_CAP`] is reserved ahead of the
+/// bytes, and a buffer that bytes have filled grows by doubling.
 ///
 /// ```
 /// use landbridge_noise::FrameDecoder;

@@ -120,26 +120,32 @@ impl Intro {
 pub struct IntroReader {
     expected: Header,
     seen: Vec<u8>,
+    refused: Option<IntroError>,
 }
 
 impl IntroReader {
     /// A reader that takes the one header `expected`, with or without a pre-intro.
     pub const fn new(expected: Header) -> Self {
-        Self { expected, seen: Vec::new() }
+        Self { expected, seen: Vec::new(), refused: None }
     }
 
     /// Takes bytes from the front of `input`; `Ok(None)` means that all were taken and more are needed.
     ///
     /// # Errors
-    /// [`IntroError`] as soon as a byte does not fit. The connection is to be closed.
+    /// [`IntroError`] as soon as a byte does not fit, and again at every later call. The connection is to be closed.
     pub fn read(&mut self, input: &mut &[u8]) -> Result<Option<Intro>, IntroError> {
         while let Some((&byte, rest)) = input.split_first() {
+            if let Some(error) = self.refused {
+                return Err(error);
+            }
             *input = rest;
-            if let Some(intro) = self.take(byte)? {
-                return Ok(Some(intro));
+            match self.take(byte) {
+                Ok(None) => {}
+                Ok(Some(intro)) => return Ok(Some(intro)),
+                Err(error) => self.refused = Some(error),
             }
         }
-        Ok(None)
+        self.refused.map_or(Ok(None), Err)
     }
 
     fn take(&mut self, byte: u8) -> Result<Option<Intro>, IntroError> {

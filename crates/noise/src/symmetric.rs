@@ -135,7 +135,7 @@ mod tests {
     enum State {
         Start,
         Unkeyed(Unkeyed),
-        Keyed(Keyed),
+        Keyed(Box<Keyed>),
     }
 
     /// The client's operations, one by one, with every intermediate value. The key agreements are done with the
@@ -171,7 +171,7 @@ mod tests {
                     let (_, key) = derive(&ck, shared.as_bytes());
                     assert_recorded(&entry["k"], key.as_ref(), step);
                     match state {
-                        State::Unkeyed(state) => State::Keyed(state.mix_key(&shared)),
+                        State::Unkeyed(state) => State::Keyed(Box::new(state.mix_key(&shared))),
                         State::Keyed(mut state) => {
                             state.mix_key(&shared);
                             State::Keyed(state)

@@ -1,4 +1,5 @@
 //! The login payload as `landbridge-proto` has it, against recorded ones.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic, in its helpers too")]
 
 mod common;
 

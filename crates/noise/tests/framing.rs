@@ -1,4 +1,5 @@
 //! Frames and intros, whole and in pieces.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic, in its helpers too")]
 
 mod common;
 
@@ -161,6 +162,12 @@ fn intro_refusals() {
     let long = IntroError::RoutingTooLong { limit: MAX_ROUTING_INFO, got: MAX_ROUTING_INFO + 1 };
     assert_eq!(refused(&[0x45, 0x44, 0, 1, 0, 0x10, 0x01]), long);
     assert_eq!(Intro::default().with_routing(vec![0; MAX_ROUTING_INFO + 1]), Err(long));
+
+    let mut reader = IntroReader::new(Header::DEFAULT);
+    for bytes in [&b"X"[..], b"A\x06\x03", b""] {
+        let again = reader.read(&mut &bytes[..]);
+        assert_eq!(again, Err(IntroError::Header { position: 0, expected: b'W', got: b'X' }));
+    }
     let header = Header::from_bytes(*b"WB\x06\x03");
     assert_eq!(header, Err(IntroError::Header { position: 1, expected: b'A', got: b'B' }));
 }

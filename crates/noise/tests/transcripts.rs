@@ -1,4 +1,5 @@
 //! Recorded handshakes of other implementations, played on both sides.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic, in its helpers too")]
 
 mod common;
 
@@ -60,13 +61,13 @@ impl Replay {
         KnownServer { key, leaf: validity, intermediate_key: key, intermediate: validity }
     }
 
-    fn from_client(&mut self, message: usize, write: &[u8]) -> Vec<u8> {
+    fn client_wrote(&mut self, message: usize, write: &[u8]) -> Vec<u8> {
         self.assert_wire(message, write);
         self.to_server.extend_from_slice(write);
         if message == 0 { first_body(write) } else { body(write) }
     }
 
-    fn from_server(&mut self, message: usize, write: &[u8]) -> Vec<u8> {
+    fn server_wrote(&mut self, message: usize, write: &[u8]) -> Vec<u8> {
         self.assert_wire(message, write);
         self.to_client.extend_from_slice(write);
         body(write)
@@ -139,16 +140,16 @@ fn transport_frame(frame: &Value, sealer: &mut Sealer, openers: [&mut Opener; 2]
 fn xx() {
     let mut replay = Replay::new("xx");
     let (client, write) = replay.client().xx().unwrap();
-    let hello = replay.from_client(0, &write);
+    let hello = replay.client_wrote(0, &write);
     let server = replay.server(bytes(&replay.recorded["server_payload"]));
     let Hello::Answered { state: server, write } = server.read(&hello).unwrap() else { panic!("IK") };
     assert_eq!(server.pattern(), Pattern::Xx);
-    let hello = replay.from_server(1, &write);
+    let hello = replay.server_wrote(1, &write);
     let client = client.read(&hello, &replay.trust(), replay.now()).unwrap();
     let ClientFinish { write, transport, server: verified } = client.finish(&replay.payload()).unwrap();
     assert_eq!(verified.key(), &public(&replay.recorded["server"]["static_public"]));
     assert!(verified.known().usable_at(replay.now()));
-    let finish = replay.from_client(2, &write);
+    let finish = replay.client_wrote(2, &write);
     let established = server.read(&finish).unwrap();
     assert_eq!(established.pattern, Pattern::Xx);
     replay.finish(transport, established);
@@ -160,13 +161,13 @@ fn ik() {
         let mut replay = Replay::new(name);
         let known = replay.known(&replay.recorded["server"]["static_public"]);
         let (client, write) = replay.client().ik(&known, replay.now(), &replay.payload()).unwrap();
-        let hello = replay.from_client(0, &write);
+        let hello = replay.client_wrote(0, &write);
         let Hello::Resume(server) = replay.server(Vec::new()).read(&hello).unwrap() else { panic!("no IK") };
         assert_eq!(server.payload(), replay.payload());
         let server_payload = bytes(&replay.recorded["server_payload"]);
         let (established, write) = server.accept(&server_payload).unwrap();
         assert_eq!(established.pattern, Pattern::Ik);
-        let hello = replay.from_server(1, &write);
+        let hello = replay.server_wrote(1, &write);
         let outcome = client.read(&hello, &replay.trust(), replay.now()).unwrap();
         let Resumption::Accepted { transport, server_payload: got } = outcome else { panic!("fell back") };
         assert_eq!(got, server_payload);
@@ -179,17 +180,17 @@ fn xxfallback() {
     let mut replay = Replay::new("xxfallback");
     let known = replay.known(&replay.recorded["stale_server_static"]);
     let (client, write) = replay.client().ik(&known, replay.now(), &replay.payload()).unwrap();
-    let hello = replay.from_client(0, &write);
+    let hello = replay.client_wrote(0, &write);
     let server = replay.server(bytes(&replay.recorded["server_payload"]));
     let Hello::Answered { state: server, write } = server.read(&hello).unwrap() else { panic!("read") };
     assert_eq!(server.pattern(), Pattern::XxFallback);
-    let hello = replay.from_server(1, &write);
+    let hello = replay.server_wrote(1, &write);
     let outcome = client.read(&hello, &replay.trust(), replay.now()).unwrap();
     let Resumption::FellBack(ClientFinish { write, transport, server: verified }) = outcome else {
         panic!("accepted")
     };
     assert_eq!(verified.key(), &public(&replay.recorded["server"]["static_public"]));
-    let finish = replay.from_client(2, &write);
+    let finish = replay.client_wrote(2, &write);
     let established = server.read(&finish).unwrap();
     assert_eq!(established.pattern, Pattern::XxFallback);
     replay.finish(transport, established);

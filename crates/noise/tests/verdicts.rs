@@ -1,4 +1,5 @@
 //! Recorded ServerHellos, certificate chains and transport frames, each with the verdict that is due.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic, in its helpers too")]
 
 mod common;
 

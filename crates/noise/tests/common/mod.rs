@@ -1,4 +1,5 @@
 //! What the tests share: vectors, keys, and a server with its authority.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic, in its helpers too")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of this")]
 
 use std::sync::Arc;
