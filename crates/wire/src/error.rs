@@ -156,3 +156,17 @@ pub enum EncodeError {
         limit: usize,
     },
 }
+
+impl EncodeError {
+    /// A stable lower-case name, for logs and tools.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EmptyTag => "empty_tag",
+            Self::EmptyKey { .. } => "empty_key",
+            Self::TooManyAttributes { .. } => "too_many_attributes",
+            Self::TooManyChildren { .. } => "too_many_children",
+            Self::Jid { .. } => "bad_jid",
+            Self::TooLong { .. } => "too_long",
+        }
+    }
+}
