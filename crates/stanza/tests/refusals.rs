@@ -368,11 +368,7 @@ fn bundles() {
     assert_eq!(answer(vec![]), "<iq/list/user> lacks the child <type>: expected the byte 05");
     let kind = Node::new("type").bytes(&[5]);
     assert_eq!(
-        answer(vec![
-            kind,
-            Node::new("registration").bytes(&[0; 4]),
-            Node::new("identity").bytes(&[0; 32])
-        ]),
+        answer(vec![kind, Node::new("registration").bytes(&[0; 4]), Node::new("identity").bytes(&[0; 32])]),
         "<iq/list/user> lacks the child <skey>: expected a signed prekey"
     );
 }
