@@ -1,0 +1,277 @@
+//! The account: enlistment, and its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use landbridge_curve::PrivateKey;
+use landbridge_enlist::{
+    Answer, DeviceKeys, EnlistmentRequest, FormKind, IntegratorId, Login, Reaction, SignedPreKeyPublic,
+    UserIdentifier, react, retry_delay, with_jitter,
+};
+use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId, prekeys};
+use landbridge_stanza::account::DeleteAccount;
+use landbridge_stanza::profile::EnlistmentForm;
+use landbridge_store::{Account, Enlistment, StoreTx};
+use landbridge_transport::HttpError;
+use landbridge_wire::Jid;
+
+use crate::client::Inner;
+use crate::error::{Ending, Error};
+use crate::session::Session;
+use crate::token::Freshness;
+
+/// The longest wait that the server may ask for before the caller is told instead.
+const PATIENCE: u64 = 60;
+
+pub(crate) async fn enlist(inner: &Arc<Inner>, identifier: &str, integrator: u16) -> Result<Jid, Error> {
+    let identifier = UserIdentifier::new(identifier)
+        .map_err(|e| Error::BadIdentity { what: "user identifier", source: Some(e.into()) })?;
+    let integrator =
+        IntegratorId::new(integrator).ok_or(Error::BadIdentity { what: "integrator id", source: None })?;
+    let prepared = prepare(inner, &identifier, integrator).await?;
+    if let Enlistment::Enlisted { login, .. } = &prepared.account.enlistment {
+        return login.parse().map_err(|_| Error::Setup { what: "the stored login is none", source: None });
+    }
+    request(inner, &prepared).await
+}
+
+/// Enlists the stored account anew, with the same keys: WhatsApp has forgotten it.
+pub(crate) async fn reenlist(inner: &Arc<Inner>) -> Result<(), Error> {
+    let now = inner.clock.now();
+    let step = move |tx: &mut dyn StoreTx| {
+        let account = tx.account()?.ok_or(Error::NotEnlisted)?;
+        match &account.enlistment {
+            // The server does not know the account, and it was to be deleted: that is done, then.
+            Enlistment::Deleting { .. } => {
+                tx.wipe_keys(now)?;
+                return Ok(None);
+            }
+            Enlistment::Enlisted { login, .. } => {
+                tx.set_enlistment(&Enlistment::Lapsed { login: login.clone(), at: now })?;
+            }
+            Enlistment::Prepared | Enlistment::Lapsed { .. } => {}
+        }
+        let signed = tx.signed_prekeys()?;
+        let signed = signed.first().ok_or(Error::NotEnlisted)?.key.clone();
+        Ok::<_, Error>(Some(Prepared { account, signed }))
+    };
+    let prepared = inner.vault.write(step).await?.ok_or(Error::NotEnlisted)?;
+    request(inner, &prepared).await.map(drop)
+}
+
+pub(crate) async fn address(inner: &Arc<Inner>) -> Result<Option<Jid>, Error> {
+    let account = inner.vault.read(|tx| tx.account().map_err(Error::from)).await?;
+    Ok(account.and_then(|account| match account.enlistment {
+        Enlistment::Enlisted { login, .. } => login.parse().ok(),
+        _ => None,
+    }))
+}
+
+struct Prepared {
+    account: Account,
+    signed: SignedPreKey,
+}
+
+/// Makes the keys, unless they are there, and stores them before anybody is asked anything.
+async fn prepare(
+    inner: &Arc<Inner>,
+    identifier: &UserIdentifier,
+    integrator: IntegratorId,
+) -> Result<Prepared, Error> {
+    let (identifier, integrator) = (identifier.as_str().to_owned(), integrator.get());
+    let (mut rng, now) = (inner.rng.fork(), inner.clock.now());
+    let step = move |tx: &mut dyn StoreTx| {
+        if let Some(account) = tx.account()? {
+            if account.identifier != identifier || account.integrator != integrator {
+                return Err(Error::OtherAccount);
+            }
+            let signed = tx.signed_prekeys()?;
+            let signed = signed.first().ok_or(Error::OtherAccount)?.key.clone();
+            return Ok(Prepared { account, signed });
+        }
+        let identity = IdentityKeyPair::generate(&mut rng);
+        let account = Account {
+            registration_id: prekeys::generate_registration_id(&mut rng),
+            noise_static: PrivateKey::generate(&mut rng),
+            integrator,
+            identifier,
+            enlistment: Enlistment::Prepared,
+            identity: identity.clone(),
+        };
+        tx.create_account(&account)?;
+        let id: SignedPreKeyId = tx.next_signed_prekey_id()?;
+        let signed = SignedPreKey::generate(id, &identity, &mut rng);
+        tx.add_signed_prekey(&signed, now)?;
+        Ok(Prepared { account, signed })
+    };
+    inner.vault.write(step).await
+}
+
+/// Sends the request until there is an answer to act on, and stores the login.
+async fn request(inner: &Arc<Inner>, prepared: &Prepared) -> Result<Jid, Error> {
+    let integrator = IntegratorId::new(prepared.account.integrator).ok_or(Error::OtherAccount)?;
+    let mut freshness = Freshness::MayBeCached;
+    let mut rng = inner.rng.fork();
+    let mut tries = 0;
+    loop {
+        let body = form(inner, prepared, integrator, freshness).await?;
+        let answer = inner.http.post(&inner.enlistment_url, EnlistmentRequest::CONTENT_TYPE, body, &[]).await;
+        tries += 1;
+        let reaction = match &answer {
+            Ok(answer) => {
+                react(Answer::Http { status: answer.status.as_u16(), body: &answer.body }, integrator)
+            }
+            Err(HttpError::BodyTooLarge { limit, .. }) => {
+                let body = vec![0; limit.saturating_add(1)];
+                react(Answer::Http { status: 200, body: &body }, integrator)
+            }
+            Err(HttpError::Url | HttpError::Header { .. }) => {
+                return Err(Error::Setup { what: "the enlistment URL cannot be called", source: None });
+            }
+            Err(_) => react(Answer::None, integrator),
+        };
+        match reaction {
+            Reaction::Enlisted(login) => return keep_login(inner, login, prepared).await,
+            Reaction::RetryLater { seconds, refusal } if seconds > PATIENCE => {
+                return Err(Error::EnlistmentRefused { refusal, retry_after: Some(seconds) });
+            }
+            Reaction::RetryLater { seconds, refusal } => {
+                if tries >= inner.profile.enlistment.tries {
+                    return Err(Error::EnlistmentRefused { refusal, retry_after: Some(seconds) });
+                }
+                tokio::time::sleep(with_jitter(seconds, &mut rng)).await;
+            }
+            Reaction::FreshToken(refusal) if freshness == Freshness::New => {
+                return Err(Error::EnlistmentRefused { refusal, retry_after: None });
+            }
+            Reaction::FreshToken(_) => freshness = Freshness::New,
+            Reaction::Permanent(refusal) => {
+                return Err(Error::EnlistmentRefused { refusal, retry_after: None });
+            }
+            Reaction::RetrySame => match retry_delay(tries, &mut rng) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(Error::EnlistmentUnreachable { tries }),
+            },
+            Reaction::Protocol(source) => return Err(Error::EnlistmentProtocol { source }),
+            _ => return Err(Error::EnlistmentUnreachable { tries }),
+        }
+    }
+}
+
+async fn form(
+    inner: &Arc<Inner>,
+    prepared: &Prepared,
+    integrator: IntegratorId,
+    freshness: Freshness,
+) -> Result<String, Error> {
+    let token = inner.tokens.token(freshness).await.map_err(|source| Error::Token { source })?;
+    let account = &prepared.account;
+    let signed = prepared.signed.public();
+    let request = EnlistmentRequest {
+        keys: DeviceKeys {
+            auth_key: account.noise_static.public(),
+            registration_id: account.registration_id,
+            identity_key: *account.identity.public(),
+            signed_prekey: SignedPreKeyPublic {
+                id: signed.id.get(),
+                key: signed.key,
+                signature: signed.signature,
+            },
+        },
+        integrator,
+        identifier: UserIdentifier::new(account.identifier.as_str())
+            .map_err(|e| Error::BadIdentity { what: "stored user identifier", source: Some(e.into()) })?,
+        token,
+    };
+    Ok(request.to_form(match inner.profile.enlistment.form {
+        EnlistmentForm::Full => FormKind::Full,
+        EnlistmentForm::V103 => FormKind::V103,
+    }))
+}
+
+async fn keep_login(inner: &Arc<Inner>, login: Login, prepared: &Prepared) -> Result<Jid, Error> {
+    let text = login.to_string();
+    let jid = text.parse().map_err(|_| Error::Setup { what: "the login is no address", source: None })?;
+    let (now, signed) = (inner.clock.now(), prepared.signed.id);
+    let again = prepared.account.enlistment.login().is_some();
+    let step = move |tx: &mut dyn StoreTx| {
+        if again {
+            // The server has forgotten every key but the one that the request carried.
+            tx.reoffer_all()?;
+        }
+        tx.set_enlistment(&Enlistment::Enlisted { login: text, at: now })?;
+        tx.mark_signed_uploaded(signed)?;
+        Ok::<_, Error>(())
+    };
+    inner.vault.write(step).await?;
+    Ok(jid)
+}
+
+/// What is looked after once the server may deliver.
+pub(crate) async fn after_active(session: Arc<Session>) -> Result<(), Error> {
+    if session.inner.deleting.load(Ordering::Relaxed) {
+        return finish_deletion(&session).await;
+    }
+    // Each of these can wait for the next login, so one that is refused does not keep the others from being tried.
+    for outcome in [crate::keys::look_after(&session).await, crate::blocking::fetch(&session).await] {
+        match outcome {
+            Ok(()) => {}
+            Err(error @ (Error::Store { .. } | Error::Disconnected { .. })) => return Err(error),
+            Err(error) => tracing::warn!(error = error.chain(), "the login's housekeeping is not complete"),
+        }
+    }
+    let days = u64::from(session.inner.profile.receipts.plaintext_days);
+    let before = session.inner.clock.now().saturating_sub(days * 86_400);
+    let forget = move |tx: &mut dyn StoreTx| tx.forget_sent_content(before).map(drop).map_err(Error::from);
+    session.inner.vault.write(forget).await
+}
+
+pub(crate) async fn delete(inner: &Arc<Inner>) -> Result<(), Error> {
+    let session = inner.session()?;
+    let now = inner.clock.now();
+    let step = move |tx: &mut dyn StoreTx| {
+        let account = tx.account()?.ok_or(Error::NotEnlisted)?;
+        if let Enlistment::Enlisted { login, .. } = account.enlistment {
+            tx.set_enlistment(&Enlistment::Deleting { login, at: now })?;
+        }
+        Ok::<_, Error>(())
+    };
+    inner.vault.write(step).await?;
+    inner.deleting.store(true, Ordering::Relaxed);
+    finish_deletion(&session).await
+}
+
+async fn finish_deletion(session: &Arc<Session>) -> Result<(), Error> {
+    match session.request("deletion of the account", &DeleteAccount).await {
+        Ok(()) => {}
+        Err(error) => {
+            if let Error::Refused { .. } = &error {
+                take_back(session).await?;
+            }
+            return Err(error);
+        }
+    }
+    let now = session.inner.clock.now();
+    session.inner.vault.write(move |tx| tx.wipe_keys(now).map_err(Error::from)).await?;
+    session.end(Ending::Requested);
+    Ok(())
+}
+
+/// The server will not delete the account: it lives on.
+async fn take_back(session: &Arc<Session>) -> Result<(), Error> {
+    let step = |tx: &mut dyn StoreTx| {
+        if let Some(Account { enlistment: Enlistment::Deleting { login, at }, .. }) = tx.account()? {
+            tx.set_enlistment(&Enlistment::Enlisted { login, at })?;
+        }
+        Ok::<_, Error>(())
+    };
+    session.inner.vault.write(step).await?;
+    session.inner.deleting.store(false, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Time between two enlistments that a refused login caused.
+pub(crate) fn between_enlistments(inner: &Inner) -> Duration {
+    Duration::from_secs(inner.profile.login.reenlist_every_s)
+}

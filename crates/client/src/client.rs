@@ -1,0 +1,393 @@
+//! The handle, and what stands behind it.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use landbridge_noise::ServerTrust;
+use landbridge_proto::content;
+use landbridge_proto::login::Device;
+use landbridge_signal::TrustPolicy;
+use landbridge_stanza::{MessageId, Profile};
+use landbridge_store::OutState;
+use landbridge_transport::{HttpClient, Transport};
+use landbridge_wire::{EncodeOptions, Jid, Limits};
+
+use crate::builder::ClientBuilder;
+use crate::connection::ConnectPlan;
+use crate::error::{Ending, Error};
+use crate::event::{Event, EventQueue, Events};
+use crate::keys::PeerKeys;
+use crate::seams::{Clock, SharedRng};
+use crate::session::Session;
+use crate::token::TokenSource;
+use crate::trace::Tracer;
+use crate::vault::Vault;
+
+/// Whether the peers are told that their messages were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadReceipts {
+    /// They are, by [`Client::mark_read`].
+    #[default]
+    Send,
+    /// They are not.
+    Withhold,
+}
+
+/// How long a ping took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RoundTrip {
+    /// From the request to its answer.
+    pub time: Duration,
+    /// The server's time in unix seconds, if it told.
+    pub server_time: Option<u64>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) profile: Profile,
+    pub(crate) encode_options: EncodeOptions,
+    pub(crate) wire_limits: Limits,
+    pub(crate) content_limits: content::Limits,
+    pub(crate) push_name: Option<String>,
+    pub(crate) device: Option<Device>,
+    pub(crate) read_receipts: ReadReceipts,
+    pub(crate) trust_policy: TrustPolicy,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) trust: Arc<dyn ServerTrust>,
+    pub(crate) tokens: Arc<dyn TokenSource>,
+    pub(crate) http: HttpClient,
+    pub(crate) enlistment_url: String,
+    pub(crate) vault: Vault,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: SharedRng,
+    pub(crate) tracer: Tracer,
+    pub(crate) events: EventQueue,
+    pub(crate) link: Mutex<Link>,
+    /// Held while own keys are counted, made and uploaded: one upload at a time.
+    pub(crate) own_keys: tokio::sync::Mutex<()>,
+    /// Held while peers' keys are fetched: each fetch uses up one of theirs.
+    pub(crate) peer_keys: tokio::sync::Mutex<()>,
+    /// Logins that failed since the last good one.
+    pub(crate) failed_logins: AtomicU32,
+    /// Deletion of the account has been asked for: nothing is sent any more.
+    pub(crate) deleting: AtomicBool,
+}
+
+/// The one connection.
+pub(crate) enum Link {
+    Down,
+    Opening,
+    Up(Arc<Session>),
+}
+
+impl Inner {
+    pub(crate) fn link(&self) -> std::sync::MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn session(&self) -> Result<Arc<Session>, Error> {
+        match &*self.link() {
+            Link::Up(session) => Ok(Arc::clone(session)),
+            Link::Down | Link::Opening => Err(Error::NotConnected),
+        }
+    }
+
+    /// Tells the connection that there is something new to be written, if there is one.
+    pub(crate) fn poke_outbox(&self) {
+        if let Link::Up(session) = &*self.link() {
+            session.outbox_news.notify_one();
+        }
+    }
+
+    pub(crate) fn poke_owed(&self) {
+        if let Link::Up(session) = &*self.link() {
+            session.owed_news.notify_one();
+        }
+    }
+}
+
+/// Closes the connection when the last handle is gone.
+struct LastHandle(Arc<Inner>);
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        if let Link::Up(session) = &*self.0.link() {
+            session.end(Ending::Requested);
+        }
+        self.0.events.close();
+    }
+}
+
+/// A client of the interface: one account, at most one connection.
+///
+/// A cheap handle; clones are the same client. The connection closes when the last one is dropped. Methods may be called
+/// from any task, in any order; what needs a connection says [`Error::NotConnected`] without one.
+///
+/// See the [crate's documentation](crate) for a whole example.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+    _alive: Arc<LastHandle>,
+}
+
+impl Client {
+    pub(crate) fn new(inner: Inner) -> Self {
+        let inner = Arc::new(inner);
+        let alive = Arc::new(LastHandle(Arc::clone(&inner)));
+        Self { inner, _alive: alive }
+    }
+
+    /// Settings for a new client.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The stream of events. Call it before [`connect`](Self::connect); a second call ends the first stream.
+    pub fn events(&self) -> Events {
+        Events::new(Arc::clone(&self.inner))
+    }
+
+    /// Makes the user known at WhatsApp as `identifier` of the partner `integrator` (1..=999), and gives the user's
+    /// address there.
+    ///
+    /// The keys are made and stored before the request is sent, so a lost answer is healed by calling this again. An
+    /// account that is enlisted already is not enlisted anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// The request may have been sent; call it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadIdentity`], [`Error::OtherAccount`], [`Error::Token`], the `Enlistment…` errors, [`Error::Store`].
+    /// Refusals that ask to wait are waited for when the wait is a minute at most, and reported otherwise.
+    pub async fn enlist(&self, identifier: &str, integrator: u16) -> Result<Jid, Error> {
+        crate::account::enlist(&self.inner, identifier, integrator).await
+    }
+
+    /// The account's own address, if it is enlisted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn address(&self) -> Result<Option<Jid>, Error> {
+        crate::account::address(&self.inner).await
+    }
+
+    /// Opens one connection and logs in. When it returns, the login is accepted, keys are uploaded if it was the first
+    /// one, and the mailbox is being delivered; messages that wait to be sent go out.
+    ///
+    /// How the connection ends is told by [`Event::Disconnected`] and [`closed`](Self::closed);
+    /// [`run`](Self::run) connects again by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AlreadyConnected`], [`Error::NotEnlisted`], [`Error::Token`], [`Error::Transport`],
+    /// [`Error::Handshake`], [`Error::TimedOut`], [`Error::LoginRefused`] and others; see [`Error::reaction`].
+    pub async fn connect(&self) -> Result<(), Error> {
+        crate::connection::connect(&self.inner, ConnectPlan::default()).await
+    }
+
+    /// Waits until the present connection ends. At once if there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    pub async fn closed(&self) -> Option<Arc<Ending>> {
+        let session = self.inner.session().ok()?;
+        Some(session.ended().await)
+    }
+
+    /// Connects, and connects again whenever the connection ends, with the published table of reactions and back-off, until
+    /// there is no point in it: the error says why. [`disconnect`](Self::disconnect) ends it, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the reconnecting; a connection that is up stays up.
+    pub async fn run(&self) -> Error {
+        crate::run::run(&self.inner).await
+    }
+
+    /// Closes the connection in order. What waits to be sent stays stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection closes all the same.
+    pub async fn disconnect(&self) {
+        if let Ok(session) = self.inner.session() {
+            session.end(Ending::Requested);
+            session.ended().await;
+        }
+    }
+
+    /// Sends a text. When it returns, the message is encrypted and stored, and it goes out now or after the next login;
+    /// [`Event::MessageState`] tells how far it has got.
+    ///
+    /// Without a connection this works for peers that there is a session with.
+    ///
+    /// # Cancel safety
+    ///
+    /// The message is either stored, and then it goes out, or nothing has happened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Content`], [`Error::BadAddress`], [`Error::NoKeys`], [`Error::BadKeys`], [`Error::NotConnected`],
+    /// [`Error::Encrypt`], [`Error::Store`].
+    pub async fn send_text(&self, to: &Jid, text: &str) -> Result<MessageId, Error> {
+        self.send(to, content::text(text)).await
+    }
+
+    /// Sends any content that `landbridge-proto` can build. Otherwise as [`send_text`](Self::send_text).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text).
+    pub async fn send(
+        &self,
+        to: &Jid,
+        content: landbridge_proto::message::Message,
+    ) -> Result<MessageId, Error> {
+        crate::messages::send(&self.inner, to, &content).await
+    }
+
+    /// How far a message has got, or `None` if there is no such message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn message_state(&self, to: &Jid, id: &MessageId) -> Result<Option<OutState>, Error> {
+        crate::messages::state(&self.inner, to, id).await
+    }
+
+    /// Tells the author that messages were read, unless the client was built to withhold that. Goes out now or after the
+    /// next login.
+    ///
+    /// # Cancel safety
+    ///
+    /// The receipts are either stored, and then they go out, or nothing has happened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], [`Error::Encode`].
+    pub async fn mark_read(&self, chat: &Jid, ids: &[MessageId]) -> Result<(), Error> {
+        crate::receipts::mark_read(&self.inner, chat, ids).await
+    }
+
+    /// Asks the server for an answer, and measures it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a late answer is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotConnected`], [`Error::TimedOut`], [`Error::Disconnected`].
+    pub async fn ping(&self) -> Result<RoundTrip, Error> {
+        let session = self.inner.session()?;
+        session.ping().await
+    }
+
+    /// Fetches a peer's keys and begins a session with them. Not needed before sending: that does it by itself. Each call
+    /// uses up one of the peer's one-time keys.
+    ///
+    /// # Cancel safety
+    ///
+    /// A key of the peer may have been used up for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoKeys`], [`Error::BadKeys`], [`Error::BadAddress`], [`Error::NotConnected`], [`Error::Store`].
+    pub async fn fetch_keys(&self, of: &Jid) -> Result<PeerKeys, Error> {
+        crate::keys::fetch(&self.inner, of).await
+    }
+
+    /// Blocks a user: what they send is no longer shown.
+    ///
+    /// # Cancel safety
+    ///
+    /// The server may have done it; [`blocklist`](Self::blocklist) tells.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::NotConnected`], [`Error::Store`].
+    pub async fn block(&self, user: &Jid) -> Result<(), Error> {
+        crate::blocking::change(&self.inner, user, landbridge_stanza::blocklist::BlockAction::Block).await
+    }
+
+    /// Takes a block back. What was sent meanwhile does not come.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`block`](Self::block).
+    ///
+    /// # Errors
+    ///
+    /// As [`block`](Self::block).
+    pub async fn unblock(&self, user: &Jid) -> Result<(), Error> {
+        crate::blocking::change(&self.inner, user, landbridge_stanza::blocklist::BlockAction::Unblock).await
+    }
+
+    /// The blocked users: as the server has them if there is a connection, else as they were last known.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`], [`Error::Store`].
+    pub async fn blocklist(&self) -> Result<Vec<Jid>, Error> {
+        crate::blocking::list(&self.inner).await
+    }
+
+    /// Deletes the account at WhatsApp, then every key in the store. Messages stay; they are the application's. There is no
+    /// way back: a new enlistment gives a new address.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once asked for, the deletion is asked for again after the next login until it is confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotConnected`], [`Error::Refused`], [`Error::Disconnected`], [`Error::Store`].
+    pub async fn delete_account(&self) -> Result<(), Error> {
+        crate::account::delete(&self.inner).await
+    }
+
+    /// How many logins have failed since the last good one.
+    pub fn failed_logins(&self) -> u32 {
+        self.inner.failed_logins.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let link = match &*self.inner.link() {
+            Link::Down => "down",
+            Link::Opening => "opening",
+            Link::Up(_) => "up",
+        };
+        f.debug_struct("Client").field("connection", &link).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn disconnected(inner: &Inner, ending: Arc<Ending>) {
+    inner.events.push(Event::Disconnected { ending });
+}

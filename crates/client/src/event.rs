@@ -1,0 +1,375 @@
+//! What the client tells the application, in order.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use landbridge_curve::PublicKey;
+use landbridge_proto::content::{self, Content, Context};
+use landbridge_stanza::MessageId;
+use landbridge_stanza::chatstate::ChatState;
+use landbridge_stanza::notification::Reachability;
+use landbridge_stanza::presence::Availability;
+use landbridge_store::{InboxEntry, OutState, StoreTx};
+use landbridge_wire::Jid;
+use tokio::sync::Notify;
+
+use crate::client::Inner;
+use crate::error::{Ending, Error};
+
+/// Events that wait for the application at most; beyond it, messages wait in the store and others are counted.
+const QUEUE: usize = 1_024;
+/// Messages read from the store at a time.
+const PAGE: usize = 64;
+
+/// Something happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A login was accepted and the client may be reached.
+    Connected {
+        /// The server's time in unix seconds, if it told.
+        server_time: Option<u64>,
+    },
+    /// The connection ended.
+    Disconnected {
+        /// How.
+        ending: Arc<Ending>,
+    },
+    /// The automatic mode will connect again.
+    Reconnecting {
+        /// After this time.
+        after: Duration,
+        /// Because of this.
+        because: Arc<Error>,
+    },
+    /// A message came. It is stored, and the sender has been told so.
+    Message(Box<ReceivedMessage>),
+    /// A message came that cannot be decrypted. The sender is asked for it again, unless that was done often enough.
+    Undecryptable {
+        /// The chat.
+        chat: Jid,
+        /// Its id; should it come in a readable form, that message has the same id.
+        id: MessageId,
+        /// How often the sender has been asked.
+        asked: u32,
+        /// Why, as a phrase.
+        reason: String,
+    },
+    /// A message came that holds nothing this client could have; it will not come in another form.
+    Unavailable {
+        /// The chat.
+        chat: Jid,
+        /// Its id.
+        id: MessageId,
+    },
+    /// A message of ours has got further: sent, delivered, read, played, or failed.
+    MessageState {
+        /// The recipient.
+        to: Jid,
+        /// Its id.
+        id: MessageId,
+        /// How far it has got.
+        state: OutState,
+        /// The server's time of it, in unix seconds.
+        at: u64,
+        /// Why it failed, if it did.
+        failure: Option<String>,
+    },
+    /// The security code of a peer changed. It must be shown in the chat (SEED).
+    IdentityChanged {
+        /// The peer.
+        peer: Jid,
+        /// The identity before, if it was known.
+        old: Option<PublicKey>,
+        /// The identity now, if it is known already.
+        new: Option<PublicKey>,
+    },
+    /// A peer types, or has stopped.
+    Typing {
+        /// The peer.
+        from: Jid,
+        /// What.
+        state: ChatState,
+    },
+    /// A peer came or went.
+    Presence {
+        /// The peer.
+        from: Jid,
+        /// Which of the two.
+        availability: Availability,
+    },
+    /// So many stanzas wait in the mailbox.
+    MailboxPreview {
+        /// All of them.
+        count: u32,
+        /// The messages among them.
+        messages: u32,
+    },
+    /// The mailbox is empty.
+    MailboxEmpty {
+        /// How many stanzas it held.
+        delivered: u32,
+    },
+    /// A user can, or can no longer, be written to.
+    Reachable {
+        /// The user.
+        user: Jid,
+        /// Which of the two.
+        reachability: Reachability,
+    },
+    /// The server will refuse this version of the client.
+    ClientExpires {
+        /// From then on, in unix seconds.
+        at: u64,
+    },
+    /// The application was too slow: so many events were dropped. No message is among them.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+    /// Messages could not be read from the store. They are still there.
+    StoreFailed {
+        /// Why.
+        error: Arc<Error>,
+    },
+}
+
+/// A message as the application gets it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReceivedMessage {
+    /// Its place in the order of arrival.
+    pub seq: u64,
+    /// The chat.
+    pub chat: Jid,
+    /// Who wrote it.
+    pub sender: Jid,
+    /// Its id, unique per chat and sender.
+    pub id: MessageId,
+    /// The server's time, in unix seconds.
+    pub t: u64,
+    /// The name that the sender showed.
+    pub notify: Option<String>,
+    /// The content after all checks.
+    pub content: Content,
+}
+
+impl ReceivedMessage {
+    /// The text or caption, as far as it is to be shown.
+    pub fn text(&self) -> Option<&str> {
+        self.content.shown_text()
+    }
+
+    /// A stored message; `None` if its content was wiped or no longer reads.
+    pub(crate) fn from_entry(entry: InboxEntry, own: &str, limits: &content::Limits) -> Option<Self> {
+        let message = entry.message;
+        let context = Context::direct(&message.key.sender, own);
+        Some(Self {
+            seq: entry.seq,
+            chat: message.key.chat.parse().ok()?,
+            sender: message.key.sender.parse().ok()?,
+            id: MessageId::try_from(message.key.id.clone()).ok()?,
+            t: message.t,
+            notify: message.notify,
+            content: content::decode(&message.plaintext, &context, limits).ok()?,
+        })
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Grows with every call of `events`; an older stream ends.
+    generation: u64,
+    events: VecDeque<Event>,
+    missed: u64,
+    /// A message was left in the store because the queue was full.
+    behind: bool,
+    closed: bool,
+}
+
+/// Between the connection's tasks and the one stream of the application. Never makes a task wait: an application that
+/// does not read must not keep the server's pings from being answered.
+#[derive(Default)]
+pub(crate) struct EventQueue {
+    queue: Mutex<Queue>,
+    news: Notify,
+}
+
+impl EventQueue {
+    pub(crate) fn push(&self, event: Event) {
+        {
+            let mut queue = self.lock();
+            if queue.generation == 0 {
+                return;
+            }
+            if queue.events.len() < QUEUE {
+                queue.events.push_back(event);
+            } else if matches!(event, Event::Message(_)) {
+                queue.behind = true;
+            } else {
+                queue.missed += 1;
+            }
+        }
+        self.news.notify_waiters();
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_waiters();
+    }
+
+    fn subscribe(&self) -> u64 {
+        let generation = {
+            let mut queue = self.lock();
+            queue.generation += 1;
+            queue.events.clear();
+            queue.missed = 0;
+            queue.behind = false;
+            queue.generation
+        };
+        self.news.notify_waiters();
+        generation
+    }
+
+    fn take(&self, generation: u64) -> Taken {
+        let mut queue = self.lock();
+        if queue.generation != generation {
+            return Taken::End;
+        }
+        if let Some(event) = queue.events.pop_front() {
+            return Taken::Event(event);
+        }
+        if std::mem::take(&mut queue.behind) {
+            return Taken::Behind;
+        }
+        match std::mem::take(&mut queue.missed) {
+            0 if queue.closed => Taken::End,
+            0 => Taken::Nothing,
+            count => Taken::Event(Event::Missed { count }),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Taken {
+    Event(Event),
+    Behind,
+    Nothing,
+    End,
+}
+
+/// The stream of events. There is one: a later call of [`Client::events`](crate::Client::events) ends this one.
+///
+/// A message is confirmed in the store when the application asks for the event after it. So a message whose handling was
+/// cut short by a crash comes again at the next start, and one that was handled does not.
+pub struct Events {
+    inner: Arc<Inner>,
+    generation: u64,
+    last_seq: u64,
+    to_confirm: Option<u64>,
+    backlog: VecDeque<ReceivedMessage>,
+    catching_up: bool,
+}
+
+impl Events {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        let generation = inner.events.subscribe();
+        Self { inner, generation, last_seq: 0, to_confirm: None, backlog: VecDeque::new(), catching_up: true }
+    }
+
+    /// The next event; first of all the stored messages that were not confirmed. `None` when the client is gone or
+    /// another stream has taken over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: an event is either returned or still there.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.confirm().await;
+        loop {
+            // Registered before looking, so that news in between wakes us up.
+            let inner = Arc::clone(&self.inner);
+            let news = inner.events.news.notified();
+            let mut news = std::pin::pin!(news);
+            news.as_mut().enable();
+            if self.catching_up
+                && let Err(error) = self.read_page().await
+            {
+                self.catching_up = false;
+                return Some(Event::StoreFailed { error: Arc::new(error) });
+            }
+            if let Some(message) = self.backlog.pop_front() {
+                return Some(self.hand_out(message));
+            }
+            if self.catching_up {
+                continue;
+            }
+            match self.inner.events.take(self.generation) {
+                Taken::Event(Event::Message(message)) if message.seq <= self.last_seq => {}
+                Taken::Event(Event::Message(message)) => return Some(self.hand_out(*message)),
+                Taken::Event(event) => return Some(event),
+                Taken::Behind => self.catching_up = true,
+                Taken::End => return None,
+                Taken::Nothing => news.await,
+            }
+        }
+    }
+
+    fn hand_out(&mut self, message: ReceivedMessage) -> Event {
+        self.last_seq = self.last_seq.max(message.seq);
+        self.to_confirm = Some(message.seq);
+        Event::Message(Box::new(message))
+    }
+
+    async fn confirm(&mut self) {
+        let Some(seq) = self.to_confirm else { return };
+        let done = self.inner.vault.write(move |tx| tx.confirm(seq).map_err(Error::from)).await;
+        match done {
+            Ok(()) => self.to_confirm = None,
+            // It comes again at the next start; better twice than never.
+            Err(error) => {
+                self.to_confirm = None;
+                tracing::error!(error = error.chain(), "a message could not be confirmed");
+            }
+        }
+    }
+
+    async fn read_page(&mut self) -> Result<(), Error> {
+        if !self.backlog.is_empty() {
+            return Ok(());
+        }
+        let (after, limits) = (self.last_seq, self.inner.content_limits.clone());
+        let read = move |tx: &mut dyn StoreTx| {
+            let own = own_address(tx)?;
+            let entries = tx.unconfirmed(after, PAGE)?;
+            let last = entries.last().map(|entry| entry.seq);
+            let messages: VecDeque<_> = entries
+                .into_iter()
+                .filter_map(|entry| ReceivedMessage::from_entry(entry, &own, &limits))
+                .collect();
+            Ok::<_, Error>((last, messages))
+        };
+        let (last, messages) = self.inner.vault.read(read).await?;
+        match last {
+            None => self.catching_up = false,
+            // A page of messages that no longer read is passed over.
+            Some(last) if messages.is_empty() => self.last_seq = last,
+            Some(_) => self.backlog = messages,
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").field("last_seq", &self.last_seq).finish_non_exhaustive()
+    }
+}
+
+fn own_address(tx: &dyn StoreTx) -> Result<String, Error> {
+    let account = tx.account()?;
+    Ok(account.and_then(|account| account.enlistment.login().map(str::to_owned)).unwrap_or_default())
+}

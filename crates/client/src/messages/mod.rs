@@ -1,0 +1,141 @@
+//! Messages: sending, and what both directions share.
+
+pub(crate) mod cipher;
+pub(crate) mod outbox;
+pub(crate) mod receive;
+pub(crate) mod retry;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use landbridge_proto::message::Message;
+use landbridge_signal::{Address, EncryptError};
+use landbridge_stanza::MessageId;
+use landbridge_stanza::ack::AckOut;
+use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, StoreTx};
+use landbridge_wire::Jid;
+use prost::Message as _;
+
+use crate::client::Inner;
+use crate::error::Error;
+use crate::event::Event;
+use crate::receipts::owe;
+use crate::session::Session;
+use cipher::{address, chat_of};
+
+/// How often keys are fetched for one message at most: a session can vanish between the fetch and the encryption.
+const MAX_FETCHES: u32 = 2;
+
+pub(crate) async fn send(inner: &Arc<Inner>, to: &Jid, content: &Message) -> Result<MessageId, Error> {
+    check_content(inner, content)?;
+    let to = recipient(inner, to)?;
+    let id = MessageId::generate(&mut inner.rng.fork());
+    let plaintext = content.encode_to_vec();
+    let kind = landbridge_proto::content::outer(content).stanza_type;
+    for _ in 0..=MAX_FETCHES {
+        if inner.deleting.load(Ordering::Relaxed) {
+            return Err(Error::NotEnlisted);
+        }
+        if enqueue(inner, &to, &id, kind, plaintext.clone()).await? == Enqueued::Yes {
+            inner.poke_outbox();
+            return Ok(id);
+        }
+        crate::keys::ensure_session(inner, &to).await?;
+    }
+    let source = EncryptError::NoSession { peer: address(&to) };
+    Err(Error::Encrypt { jid: to, source })
+}
+
+#[derive(PartialEq, Eq)]
+enum Enqueued {
+    Yes,
+    /// There is no session: fetch keys first.
+    NoSession,
+}
+
+/// Encrypts and stores, in one step.
+async fn enqueue(
+    inner: &Arc<Inner>,
+    to: &Jid,
+    id: &MessageId,
+    kind: &'static str,
+    plaintext: Vec<u8>,
+) -> Result<Enqueued, Error> {
+    let maker = cipher::Maker::new(inner, to, id);
+    let created_at = inner.clock.now();
+    let step = move |tx: &mut dyn StoreTx| {
+        if !has_session(tx, &address(&maker.to))? {
+            return Ok(Enqueued::NoSession);
+        }
+        let (id, recipient) = (maker.id.as_str().to_owned(), chat_of(&maker.to));
+        let stanza = maker.encrypt(tx, &plaintext, None)?;
+        tx.enqueue(&OutboxMessage { id, recipient, kind: kind.to_owned(), plaintext, stanza, created_at })?;
+        Ok::<_, Error>(Enqueued::Yes)
+    };
+    inner.vault.write(step).await
+}
+
+pub(crate) fn has_session(tx: &dyn StoreTx, peer: &Address) -> Result<bool, Error> {
+    let record = tx.load_session(peer).map_err(cipher::store_failed)?;
+    Ok(record.is_some_and(|record| record.has_current()))
+}
+
+fn check_content(inner: &Inner, content: &Message) -> Result<(), Error> {
+    let limits = &inner.profile.content;
+    if let Some(text) = &content.conversation {
+        if text.is_empty() {
+            return Err(Error::Content { what: "the text is empty" });
+        }
+        if text.chars().count() > limits.max_text_chars {
+            return Err(Error::Content { what: "the text is too long" });
+        }
+    }
+    match content.encoded_len() {
+        0 => Err(Error::Content { what: "it is empty" }),
+        length if length > limits.max_plaintext_bytes => Err(Error::Content { what: "it is too large" }),
+        _ => Ok(()),
+    }
+}
+
+/// The address that a message goes to: a user, without device.
+pub(crate) fn recipient(inner: &Inner, to: &Jid) -> Result<Jid, Error> {
+    let to = to.clone().without_device();
+    let own = match inner.session() {
+        Ok(session) => session.own.same_user(&to),
+        Err(_) => false,
+    };
+    if own || !(to.is_user() || to.is_lid()) {
+        return Err(Error::BadAddress { jid: to, what: "written to" });
+    }
+    Ok(to)
+}
+
+pub(crate) async fn state(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Result<Option<OutState>, Error> {
+    let (recipient, id) = (chat_of(to), id.as_str().to_owned());
+    let step = move |tx: &mut dyn StoreTx| {
+        let entry = tx.outgoing(&recipient, &id)?;
+        Ok::<_, Error>(entry.map(|entry| entry.state))
+    };
+    inner.vault.read(step).await
+}
+
+/// The server's word that a peer has another identity: the session goes, the notice stays.
+pub(crate) async fn identity_changed(session: &Arc<Session>, peer: Jid, ack: &AckOut) -> Result<(), Error> {
+    let inner = &session.inner;
+    let (now, chat, whom) = (inner.clock.now(), chat_of(&peer), address(&peer));
+    let owed =
+        owe(inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &ack.to_node(&inner.profile))?;
+    let step = move |tx: &mut dyn StoreTx| {
+        let old = tx.remote_identity(&whom).map_err(cipher::store_failed)?;
+        tx.delete_session(&whom).map_err(cipher::store_failed)?;
+        let noted = tx.note_identity_change(&chat, old.as_ref(), None, now)?;
+        tx.owe(&owed)?;
+        Ok::<_, Error>((noted, old))
+    };
+    let (noted, old) = inner.vault.write(step).await?;
+    session.owed_news.notify_one();
+    if matches!(noted, Noted::New { .. }) {
+        inner.events.push(Event::IdentityChanged { peer: peer.without_device(), old, new: None });
+    }
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! A message comes: decrypt it, store it, owe the receipt, all in one transaction; only then receipt and event.
+
+use std::sync::Arc;
+
+use landbridge_curve::PublicKey;
+use landbridge_proto::content::{self, Context, Verdict};
+use landbridge_proto::padding;
+use landbridge_signal::{Advice, CiphertextKind, DecryptError, Decrypted, IdentityChange, TrustPolicy};
+use landbridge_stanza::ack::{AckClass, AckOut};
+use landbridge_stanza::codes::NackCode;
+use landbridge_stanza::message::{Enc, EncType, MessageContent, MessageIn};
+use landbridge_stanza::receipt::ReceiptOut;
+use landbridge_stanza::{MessageId, Profile};
+use landbridge_store::{InboxMessage, MessageKey, Noted, OwedAnswer, OwedClass, Seen, StoreTx, Stored};
+use landbridge_wire::{EncodeOptions, Jid};
+use rand::rngs::StdRng;
+
+use super::cipher::{address, chat_of, store_failed};
+use super::retry;
+use crate::error::Error;
+use crate::event::{Event, ReceivedMessage};
+use crate::receipts::owed_answer;
+use crate::session::Session;
+
+/// All that one message needs on its way into the store.
+pub(super) struct Receiver {
+    pub(super) message: MessageIn,
+    pub(super) key: MessageKey,
+    pub(super) own: String,
+    pub(super) profile: Profile,
+    pub(super) options: EncodeOptions,
+    pub(super) rng: StdRng,
+    limits: content::Limits,
+    policy: TrustPolicy,
+    now: u64,
+    events: Vec<Event>,
+}
+
+pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Result<(), Error> {
+    let inner = &session.inner;
+    let receiver = Receiver {
+        key: MessageKey::direct(chat_of(&message.from), message.id.as_str()),
+        message,
+        own: session.own.to_string(),
+        profile: inner.profile.clone(),
+        options: inner.encode_options,
+        rng: inner.rng.fork(),
+        limits: inner.content_limits.clone(),
+        policy: inner.trust_policy,
+        now: inner.clock.now(),
+        events: Vec::new(),
+    };
+    let events = inner.vault.write(move |tx| receiver.receive(tx)).await?;
+    session.owed_news.notify_one();
+    for event in events {
+        inner.events.push(event);
+    }
+    Ok(())
+}
+
+impl Receiver {
+    fn receive(mut self, tx: &mut dyn StoreTx) -> Result<Vec<Event>, Error> {
+        if self.message.from.is_group() || self.message.participant.is_some() {
+            // Groups are not spoken here yet; the server must not send it for ever.
+            self.owe_ack(tx, Some(NackCode::Unhandled))?;
+        } else if tx.is_blocked(&self.key.chat)? {
+            self.owe_ack(tx, None)?;
+        } else {
+            match tx.seen(&self.key)? {
+                Seen::Stored => self.owe_delivery(tx)?,
+                Seen::Never | Seen::Undecryptable(_) => self.open(tx)?,
+            }
+        }
+        Ok(self.events)
+    }
+
+    fn open(&mut self, tx: &mut dyn StoreTx) -> Result<(), Error> {
+        let encs = match &self.message.content {
+            MessageContent::Encrypted(encs) => encs.clone(),
+            MessageContent::Unavailable { .. } => {
+                self.events.push(Event::Unavailable { chat: self.chat(), id: self.message.id.clone() });
+                return self.owe_ack(tx, None);
+            }
+        };
+        if encs.iter().any(|enc| enc.version != Enc::VERSION) {
+            return self.owe_ack(tx, Some(NackCode::InvalidProtobuf));
+        }
+        let pairwise = encs.iter().filter_map(|enc| kind_of(enc).map(|kind| (enc, kind)));
+        let mut failure = None;
+        for (enc, kind) in pairwise {
+            // Several copies hold the same content: the first that opens wins.
+            match self.decrypt(tx, kind, &enc.ciphertext) {
+                Ok(opened) => return self.opened(tx, opened),
+                Err(error) => failure = Some((error, enc.count.unwrap_or(0))),
+            }
+        }
+        match failure {
+            Some((error, count)) => self.failed(tx, error, count),
+            None => self.owe_ack(tx, Some(NackCode::UnknownType)),
+        }
+    }
+
+    fn decrypt(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        kind: CiphertextKind,
+        ciphertext: &[u8],
+    ) -> Result<Decrypted, DecryptError> {
+        let from = address(&self.message.from);
+        landbridge_signal::decrypt(tx.as_signal_store(), &from, kind, ciphertext, self.policy, &mut self.rng)
+    }
+
+    fn opened(&mut self, tx: &mut dyn StoreTx, opened: Decrypted) -> Result<(), Error> {
+        self.note_identity(tx, opened.identity)?;
+        let sender = self.key.sender.clone();
+        let own = self.own.clone();
+        let context = Context::direct(&sender, &own);
+        let content = padding::unpad(&opened.plaintext)
+            .ok()
+            .and_then(|plain| content::decode(plain, &context, &self.limits).ok());
+        // Readable for nobody, now or later: refused by name. The ratchet has moved on, and that is kept.
+        let Some(content) = content else { return self.owe_ack(tx, Some(NackCode::InvalidProtobuf)) };
+        let stored = tx.store_message(&InboxMessage {
+            key: self.key.clone(),
+            t: self.message.t,
+            kind: content.kind().as_str().to_owned(),
+            plaintext: content.raw().to_vec(),
+            notify: self.message.notify.clone(),
+        })?;
+        let seq = match stored {
+            Stored::New { seq } | Stored::Recovered { seq } => seq,
+            Stored::Duplicate => return self.owe_delivery(tx),
+        };
+        match content.verdict() {
+            Verdict::Accept | Verdict::Placeholder => {
+                self.events.push(Event::Message(Box::new(ReceivedMessage {
+                    seq,
+                    chat: self.chat(),
+                    sender: self.chat(),
+                    id: self.message.id.clone(),
+                    t: self.message.t,
+                    notify: self.message.notify.clone(),
+                    content,
+                })));
+                self.owe_delivery(tx)
+            }
+            // Nothing to show: it is done with.
+            Verdict::Silent => {
+                tx.confirm(seq)?;
+                self.owe_delivery(tx)
+            }
+            Verdict::Reject => {
+                tx.confirm(seq)?;
+                self.owe_ack(tx, Some(NackCode::InvalidProtobuf))
+            }
+        }
+    }
+
+    fn failed(&mut self, tx: &mut dyn StoreTx, error: DecryptError, count: u8) -> Result<(), Error> {
+        match error.advice() {
+            Advice::Drop => return self.owe_ack(tx, Some(NackCode::CounterUsed)),
+            Advice::Repair => {
+                return Err(match error {
+                    DecryptError::Store(source) => store_failed(source),
+                    other => Error::Store {
+                        source: landbridge_store::StoreError::Record {
+                            what: "session",
+                            source: Some(other.into()),
+                        },
+                    },
+                });
+            }
+            _ => {}
+        }
+        let before = match tx.seen(&self.key)? {
+            Seen::Undecryptable(before) => Some(before),
+            _ => None,
+        };
+        let reason = error.to_string();
+        let record = tx.record_failure(&self.key, self.message.t, u32::from(count), &reason)?;
+        let replay = before.is_some_and(|before| before.failures == record.failures);
+        let may_ask = error.advice() == Advice::AskAgain;
+        let limit = u32::from(self.profile.receipts.retries_sent);
+        let asked = if may_ask && !replay && record.asked < limit {
+            tx.count_retry(&self.key)?
+        } else {
+            record.asked
+        };
+        // A replay of the same copy, or one failure too many, asks for nothing new; the last request is repeated for
+        // the replay, since the server would not send it again had it seen that.
+        if may_ask && asked > 0 && (asked > record.asked || replay) {
+            let form = if replay { retry::Form::Repeat } else { retry::Form::First };
+            let receipt = retry::request(self, tx, &error, asked, form)?;
+            self.owe_receipt(tx, OwedClass::Retry, &receipt)?;
+        }
+        self.owe_ack(tx, None)?;
+        if !replay {
+            self.events.push(Event::Undecryptable {
+                chat: self.chat(),
+                id: self.message.id.clone(),
+                asked,
+                reason,
+            });
+        }
+        Ok(())
+    }
+
+    fn note_identity(&mut self, tx: &mut dyn StoreTx, change: IdentityChange) -> Result<(), Error> {
+        let IdentityChange::Changed { old } = change else { return Ok(()) };
+        let new: Option<PublicKey> =
+            tx.remote_identity(&address(&self.message.from)).map_err(store_failed)?;
+        let noted = tx.note_identity_change(&self.key.chat, Some(&old), new.as_ref(), self.now)?;
+        if matches!(noted, Noted::New { .. }) {
+            self.events.push(Event::IdentityChanged { peer: self.chat(), old: Some(old), new });
+        }
+        Ok(())
+    }
+
+    fn chat(&self) -> Jid {
+        self.message.from.clone().without_device()
+    }
+
+    fn owe_delivery(&self, tx: &mut dyn StoreTx) -> Result<(), Error> {
+        let mut receipt = ReceiptOut::delivered(self.message.from.clone(), self.message.id.clone());
+        receipt.recipient.clone_from(&self.message.recipient);
+        self.owe_receipt(tx, OwedClass::Delivery, &receipt)
+    }
+
+    fn owe_receipt(&self, tx: &mut dyn StoreTx, class: OwedClass, receipt: &ReceiptOut) -> Result<(), Error> {
+        let node = receipt.to_node(&self.profile);
+        self.owe(tx, owed_answer(&self.options, class, &receipt.to, None, receipt.id.as_str(), &node)?)
+    }
+
+    fn owe_ack(&self, tx: &mut dyn StoreTx, error: Option<NackCode>) -> Result<(), Error> {
+        let ack = ack_of(&self.message, error);
+        let node = ack.to_node(&self.profile);
+        let participant = ack.participant.as_ref();
+        self.owe(tx, owed_answer(&self.options, OwedClass::Ack, &ack.to, participant, &ack.id, &node)?)
+    }
+
+    fn owe(&self, tx: &mut dyn StoreTx, answer: OwedAnswer) -> Result<(), Error> {
+        tx.owe(&answer)?;
+        Ok(())
+    }
+}
+
+fn ack_of(message: &MessageIn, error: Option<NackCode>) -> AckOut {
+    AckOut {
+        id: message_id(&message.id),
+        class: AckClass::Message,
+        to: message.from.clone(),
+        participant: message.participant.clone(),
+        recipient: message.recipient.clone(),
+        kind: None,
+        error,
+        failure_reason: None,
+    }
+}
+
+fn message_id(id: &MessageId) -> String {
+    id.as_str().to_owned()
+}
+
+fn kind_of(enc: &Enc) -> Option<CiphertextKind> {
+    match enc.kind {
+        EncType::PreKey => Some(CiphertextKind::PreKey),
+        EncType::Message => Some(CiphertextKind::Message),
+        _ => None,
+    }
+}

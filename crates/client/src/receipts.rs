@@ -1,0 +1,184 @@
+//! Receipts and acks: those that come, and those that are owed.
+
+use std::sync::Arc;
+
+use landbridge_stanza::MessageId;
+use landbridge_stanza::ack::AckOut;
+use landbridge_stanza::receipt::{ReceiptIn, ReceiptOut, ReceiptType};
+use landbridge_store::{OutState, OwedAnswer, OwedClass, OwedEntry, StoreTx};
+use landbridge_wire::{EncodeOptions, Jid, Node, encode_payload};
+
+use crate::client::{Inner, ReadReceipts};
+use crate::error::Error;
+use crate::event::Event;
+use crate::messages::cipher::chat_of;
+use crate::messages::outbox::{Moved, advance};
+use crate::messages::retry;
+use crate::session::Session;
+
+/// Answers read from the store at a time.
+const PAGE: usize = 256;
+
+/// An answer for the book of what is owed.
+pub(crate) fn owed_answer(
+    options: &EncodeOptions,
+    class: OwedClass,
+    to: &Jid,
+    participant: Option<&Jid>,
+    id: &str,
+    node: &Node,
+) -> Result<OwedAnswer, Error> {
+    Ok(OwedAnswer {
+        class,
+        to: to.to_string(),
+        participant: participant.map(Jid::to_string),
+        id: id.to_owned(),
+        stanza: encode_payload(node, options)?,
+    })
+}
+
+pub(crate) fn owe(
+    inner: &Inner,
+    class: OwedClass,
+    to: &Jid,
+    participant: Option<&Jid>,
+    id: &str,
+    node: &Node,
+) -> Result<OwedAnswer, Error> {
+    owed_answer(&inner.encode_options, class, to, participant, id, node)
+}
+
+/// Writes what is owed, as long as the session lives. An answer is forgotten once it is written, not before.
+pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
+    loop {
+        let owed = session.inner.vault.read(|tx| tx.owed(PAGE).map_err(Error::from)).await?;
+        if owed.is_empty() {
+            session.owed_news.notified().await;
+            continue;
+        }
+        let seqs: Vec<u64> = owed.iter().map(|entry| entry.seq).collect();
+        let mut stanzas = merge(&session.inner, owed)?;
+        let last = stanzas.pop();
+        for stanza in stanzas {
+            session.queue(stanza).await?;
+        }
+        if let Some(last) = last {
+            session.write(last).await?;
+        }
+        session.inner.vault.write(move |tx| tx.settle(&seqs).map_err(Error::from)).await?;
+    }
+}
+
+/// The stanzas of some answers, in order. Delivery receipts of one chat become one list.
+fn merge(inner: &Inner, owed: Vec<OwedEntry>) -> Result<Vec<Vec<u8>>, Error> {
+    let most = inner.profile.receipts.ids_per_receipt.max(1);
+    let mut stanzas = Vec::new();
+    let mut list: Option<(OwedAnswer, Vec<MessageId>)> = None;
+    for OwedEntry { answer, .. } in owed {
+        let id = MessageId::try_from(answer.id.clone()).ok();
+        if let (Some((first, more)), Some(id)) = (&mut list, &id)
+            && answer.class == OwedClass::Delivery
+            && answer.to == first.to
+            && answer.participant == first.participant
+            && more.len() + 1 < most
+        {
+            more.push(id.clone());
+            continue;
+        }
+        if let Some(full) = list.take() {
+            stanzas.push(list_stanza(inner, full)?);
+        }
+        if answer.class == OwedClass::Delivery && id.is_some() {
+            list = Some((answer, Vec::new()));
+        } else {
+            stanzas.push(answer.stanza);
+        }
+    }
+    if let Some(rest) = list {
+        stanzas.push(list_stanza(inner, rest)?);
+    }
+    Ok(stanzas)
+}
+
+fn list_stanza(inner: &Inner, (first, more): (OwedAnswer, Vec<MessageId>)) -> Result<Vec<u8>, Error> {
+    let parsed = (first.to.parse::<Jid>(), MessageId::try_from(first.id.clone()));
+    let (Ok(to), Ok(id), false) = (parsed.0, parsed.1, more.is_empty()) else { return Ok(first.stanza) };
+    let mut receipt = ReceiptOut::delivered(to, id);
+    receipt.participant = first.participant.as_deref().and_then(|jid| jid.parse().ok());
+    receipt.more_ids = more;
+    Ok(encode_payload(&receipt.to_node(&inner.profile), &inner.encode_options)?)
+}
+
+/// A receipt for messages of ours.
+pub(crate) async fn received(session: &Arc<Session>, receipt: ReceiptIn, node: &Node) -> Result<(), Error> {
+    let inner = &session.inner;
+    let Some(ack) = AckOut::answering(node.view(), None) else { return Ok(()) };
+    if let Some(request) = receipt.retry {
+        let job = retry::job(receipt.from, request, &receipt.id, ack);
+        // If there are too many, the server keeps this one and repeats it.
+        if session.retries.try_send(job).is_err() {
+            tracing::warn!("too many retry requests wait; one is left to the server");
+        }
+        return Ok(());
+    }
+    let state = match receipt.kind {
+        ReceiptType::Delivered | ReceiptType::Inactive => Some(OutState::Delivered),
+        ReceiptType::Read => Some(OutState::Read),
+        ReceiptType::Played => Some(OutState::Played),
+        _ => None,
+    };
+    let at = receipt.t.unwrap_or_else(|| inner.clock.now());
+    let owed =
+        owe(inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &ack.to_node(&inner.profile))?;
+    let ids: Vec<MessageId> = receipt.ids().cloned().collect();
+    let (from, chat) = (receipt.from.clone().without_device(), chat_of(&receipt.from));
+    let step = move |tx: &mut dyn StoreTx| {
+        let mut moved = Vec::new();
+        if let Some(state) = state {
+            for id in ids {
+                if advance(tx, &chat, id.as_str(), &Moved::To(state), at)? {
+                    moved.push((id, state));
+                }
+            }
+        }
+        tx.owe(&owed)?;
+        Ok::<_, Error>(moved)
+    };
+    let moved = inner.vault.write(step).await?;
+    session.owed_news.notify_one();
+    for (id, state) in moved {
+        inner.events.push(Event::MessageState { to: from.clone(), id, state, at, failure: None });
+    }
+    Ok(())
+}
+
+pub(crate) async fn mark_read(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId]) -> Result<(), Error> {
+    if inner.read_receipts == ReadReceipts::Withhold {
+        return Ok(());
+    }
+    let chat = chat.clone().without_device();
+    let now = inner.clock.now();
+    let mut owed = Vec::new();
+    for list in ids.chunks(inner.profile.receipts.ids_per_receipt.max(1)) {
+        let Some((first, more)) = list.split_first() else { continue };
+        let mut receipt = ReceiptOut::read(chat.clone(), first.clone(), now);
+        receipt.more_ids = more.to_vec();
+        owed.push(owe(
+            inner,
+            OwedClass::Read,
+            &chat,
+            None,
+            first.as_str(),
+            &receipt.to_node(&inner.profile),
+        )?);
+    }
+    let step = move |tx: &mut dyn StoreTx| {
+        for answer in &owed {
+            tx.owe(answer)?;
+        }
+        Ok::<_, Error>(())
+    };
+    inner.vault.write(step).await?;
+    inner.poke_owed();
+    Ok(())
+}
