@@ -1,0 +1,322 @@
+//! A chat server that does what a test tells it, and phones to write with. Made of the lower crates alone.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(unreachable_pub, reason = "shared between test files, exported to nobody")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod phone;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use landbridge::noise::{
+    CertificateAuthority, FrameDecoder, Header, Hello, Intro, IntroReader, Opener, PinnedRoot, PublicKey,
+    Sealer, ServerHandshake, ServerIdentity, StaticKeyPair, Validity,
+};
+use landbridge::proto::login::{InteropClaims, LoginClaims, check_login};
+use landbridge::signal::{IdentityKeyPair, SignedPreKey};
+use landbridge::stanza::blocklist::Blocklist;
+use landbridge::stanza::keys::UploadKeys;
+use landbridge::stanza::liveness::Pong;
+use landbridge::stanza::stream::Success;
+use landbridge::stanza::{ClientRequest, ClientStanza, Profile, Request};
+use landbridge::store::{Account, ClientStore, Enlistment, MemoryStore};
+use landbridge::transport::Stream;
+use landbridge::transport::memory::{self, MemoryListener, MemoryTransport};
+use landbridge::wire::{EncodeOptions, Jid, Limits, Node, decode_payload, encode_payload};
+use landbridge::{Client, ClientBuilder, Event, Events, FixedToken};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+pub use phone::Phone;
+
+pub const OWN: &str = "1-10853634039893@interop";
+pub const TOKEN: &str = "e30.e30.c2ln";
+
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub struct Server {
+    identity: Arc<ServerIdentity>,
+    pub trust: PinnedRoot,
+    listener: MemoryListener,
+    pub transport: MemoryTransport,
+    pub profile: Profile,
+}
+
+impl Server {
+    pub fn new() -> Self {
+        let mut rng = rand::rng();
+        let validity = Validity::new(now() - 60, now() + 86_400);
+        let authority = CertificateAuthority::generate(validity, &mut rng);
+        let keys = StaticKeyPair::generate(&mut rng);
+        let chain = authority.issue(keys.public(), validity, &mut rng);
+        let (transport, listener) = memory::pair();
+        Self {
+            identity: Arc::new(ServerIdentity::new(keys, chain)),
+            trust: authority.trust(),
+            listener,
+            transport,
+            profile: Profile::default(),
+        }
+    }
+
+    /// A client of this server over a given store.
+    pub fn builder(&self, store: impl ClientStore + 'static) -> ClientBuilder {
+        Client::builder()
+            .store(store)
+            .transport(self.transport.clone())
+            .trust(self.trust.clone())
+            .token_source(FixedToken::new(TOKEN))
+            .push_name("Alice")
+    }
+
+    /// A client whose account is enlisted.
+    pub fn client(&self) -> Client {
+        self.builder(enlisted_store()).build().unwrap()
+    }
+
+    /// The bare stream of the next connection.
+    pub async fn stream(&mut self) -> Box<dyn Stream> {
+        self.listener.accept().await.unwrap()
+    }
+
+    /// The next connection, after its handshake and before any answer to its login.
+    pub async fn accept(&mut self) -> Conn {
+        let mut stream = self.stream().await;
+        let mut reader = IntroReader::new(Header::DEFAULT);
+        let mut pending = Vec::new();
+        let intro = loop {
+            let mut input = pending.as_slice();
+            let read = reader.read(&mut input).unwrap();
+            pending = input.to_vec();
+            match read {
+                Some(intro) => break intro,
+                None => assert!(stream.read_buf(&mut pending).await.unwrap() > 0),
+            }
+        };
+        let mut decoder = FrameDecoder::new();
+        decoder.feed(&pending);
+        let handshake = ServerHandshake::new(Arc::clone(&self.identity), intro.header(), &mut rand::rng());
+        let hello = frame(&mut stream, &mut decoder).await;
+        let Hello::Answered { state, write } = handshake.read(&hello).unwrap() else { panic!("IK") };
+        stream.write_all(&write).await.unwrap();
+        let finish = frame(&mut stream, &mut decoder).await;
+        let established = state.read(&finish).unwrap();
+        decoder.switch_to_transport();
+        let LoginClaims::Interop(login) = check_login(&established.payload).unwrap() else {
+            panic!("a phone")
+        };
+        Conn {
+            stream,
+            decoder,
+            opener: established.transport.opener,
+            sealer: established.transport.sealer,
+            client_static: established.client_static,
+            intro,
+            login,
+            profile: self.profile.clone(),
+            uploads: Vec::new(),
+            batches: Vec::new(),
+            blocklist: Blocklist::default(),
+            count: 100,
+        }
+    }
+
+    /// The next connection, logged in and active.
+    pub async fn active(&mut self) -> Conn {
+        let mut conn = self.accept().await;
+        conn.send(&Success::at(now()).to_node(&conn.profile)).await;
+        loop {
+            let stanza = conn.stanza().await.expect("the client activates");
+            let active =
+                matches!(&stanza, ClientStanza::Request { request: ClientRequest::SetActive(_), .. });
+            assert!(conn.serve(&stanza).await, "before active: {stanza:?}");
+            if active {
+                return conn;
+            }
+        }
+    }
+
+    /// Connects a client and serves its login.
+    pub async fn connect(&mut self, client: &Client) -> Conn {
+        let (connected, conn) = tokio::join!(client.connect(), self.active());
+        connected.unwrap();
+        conn
+    }
+}
+
+async fn frame(stream: &mut Box<dyn Stream>, decoder: &mut FrameDecoder) -> Vec<u8> {
+    loop {
+        if let Some(frame) = decoder.next_frame().unwrap() {
+            return frame.to_vec();
+        }
+        assert!(stream.read_buf(decoder.read_buf()).await.unwrap() > 0, "closed in the handshake");
+    }
+}
+
+pub struct Conn {
+    stream: Box<dyn Stream>,
+    decoder: FrameDecoder,
+    opener: Opener,
+    sealer: Sealer,
+    pub client_static: PublicKey,
+    pub intro: Intro,
+    pub login: InteropClaims,
+    pub profile: Profile,
+    pub uploads: Vec<UploadKeys>,
+    pub batches: Vec<u32>,
+    pub blocklist: Blocklist,
+    /// What the server says to a count of keys.
+    pub count: u32,
+}
+
+impl Conn {
+    /// The next payload as the client wrote it; `None` when the client closed.
+    pub async fn payload(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return Some(self.opener.open_in_place(frame).unwrap().to_vec());
+            }
+            if self.stream.read_buf(self.decoder.read_buf()).await.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    pub async fn node(&mut self) -> Option<Node> {
+        let payload = self.payload().await?;
+        Some(decode_payload(&payload, &Limits::default()).unwrap())
+    }
+
+    pub async fn stanza(&mut self) -> Option<ClientStanza> {
+        let node = self.node().await?;
+        Some(ClientStanza::from_node(node.view(), &self.profile).unwrap())
+    }
+
+    pub async fn send(&mut self, node: &Node) {
+        let payload = encode_payload(node, &EncodeOptions::default()).unwrap();
+        self.send_payload(&payload).await;
+    }
+
+    pub async fn send_payload(&mut self, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        self.sealer.seal_frame(payload, &mut bytes).unwrap();
+        self.send_bytes(&bytes).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        // A client that has closed is found out by reading.
+        let _closed = self.stream.write_all(bytes).await;
+    }
+
+    /// Answers what every server answers. Whether the stanza was such a one.
+    pub async fn serve(&mut self, stanza: &ClientStanza) -> bool {
+        let profile = self.profile.clone();
+        let answer = match stanza {
+            ClientStanza::Presence(_) => return true,
+            ClientStanza::Ib(landbridge::stanza::ib::Ib::OfflineBatch { count }) => {
+                self.batches.push(*count);
+                return true;
+            }
+            ClientStanza::Request { id, request, .. } => match request {
+                ClientRequest::SetActive(request) => request.reply_node(&(), id, &profile),
+                ClientRequest::UploadKeys(request) => {
+                    self.uploads.push((**request).clone());
+                    request.reply_node(&(), id, &profile)
+                }
+                ClientRequest::CountKeys(request) => request.reply_node(&self.count, id, &profile),
+                ClientRequest::GetBlocklist(request) => request.reply_node(&self.blocklist, id, &profile),
+                ClientRequest::Ping(request) => request.reply_node(&Pong { t: Some(now()) }, id, &profile),
+                ClientRequest::Clean(request) => request.reply_node(&(), id, &profile),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        self.send(&answer).await;
+        true
+    }
+
+    /// The next stanza that is not everyday business; that is served meanwhile.
+    pub async fn next(&mut self) -> ClientStanza {
+        loop {
+            let stanza = self.stanza().await.expect("the client is there");
+            if !self.serve(&stanza).await {
+                return stanza;
+            }
+        }
+    }
+
+    /// Serves until the client closes.
+    pub async fn until_closed(&mut self) -> Vec<ClientStanza> {
+        let mut rest = Vec::new();
+        while let Some(stanza) = self.stanza().await {
+            if !self.serve(&stanza).await {
+                rest.push(stanza);
+            }
+        }
+        rest
+    }
+
+    /// Answers the client's fetch of a phone's keys.
+    pub async fn serve_keys(&mut self, phone: &mut Phone) -> landbridge::stanza::keys::FetchReason {
+        let ClientStanza::Request { id, request: ClientRequest::FetchKeys(request), .. } = self.next().await
+        else {
+            panic!("no fetch of keys")
+        };
+        assert!(request.users[0].jid.same_user(&phone.jid));
+        let answer = vec![phone.fetched()];
+        let node = request.reply_node(&answer, &id, &self.profile);
+        self.send(&node).await;
+        request.users[0].reason
+    }
+}
+
+/// A store with an account that is enlisted as [`OWN`].
+pub fn enlisted_store() -> MemoryStore {
+    let mut store = MemoryStore::new();
+    enlist_in(&mut store);
+    store
+}
+
+pub fn enlist_in(store: &mut dyn ClientStore) {
+    let mut rng = rand::rng();
+    let identity = IdentityKeyPair::generate(&mut rng);
+    let account = Account {
+        identity: identity.clone(),
+        registration_id: 4711,
+        noise_static: landbridge::noise::PrivateKey::generate(&mut rng),
+        integrator: 1,
+        identifier: "alice".to_owned(),
+        enlistment: Enlistment::Enlisted { login: OWN.to_owned(), at: now() },
+    };
+    let signed = SignedPreKey::generate(1.try_into().unwrap(), &identity, &mut rng);
+    let mut tx = store.begin().unwrap();
+    tx.create_account(&account).unwrap();
+    tx.add_signed_prekey(&signed, now()).unwrap();
+    tx.mark_signed_uploaded(signed.id).unwrap();
+    tx.commit().unwrap();
+}
+
+pub fn own() -> Jid {
+    OWN.parse().unwrap()
+}
+
+/// The next event that `pick` takes; others are passed over.
+pub async fn event<T>(events: &mut Events, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+    loop {
+        let event = events.next().await.expect("the client is there");
+        if let Some(found) = pick(&event) {
+            return found;
+        }
+    }
+}
+
+/// The text of the next message.
+pub async fn text(events: &mut Events) -> String {
+    event(events, |event| match event {
+        Event::Message(message) => Some(message.text().unwrap_or_default().to_owned()),
+        _ => None,
+    })
+    .await
+}
