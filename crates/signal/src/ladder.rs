@@ -19,7 +19,10 @@ use landbridge_curve::{KeyError, LowOrderKey, PrivateKey, PublicKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use crate::crypto::{self, hkdf, hkdf_salted, hmac_key};
+use crate::{
+    crypto::{hkdf, hkdf_salted},
+    hmac::HmacKey,
+};
 
 /// Declares a secret of 32 bytes that is wiped when dropped and never printed.
 macro_rules! secret32 {
@@ -151,8 +154,8 @@ fn split(okm: &[u8; 64]) -> (RootKey, ChainKey) {
 impl ChainKey {
     /// The seed at this place of the chain, and the chain key after it.
     pub(crate) fn step(&self) -> (MessageSeed, Self) {
-        let key = hmac_key(&self.0);
-        (MessageSeed(crypto::hmac(&key, &[1])), Self(crypto::hmac(&key, &[2])))
+        let key = HmacKey::new(&self.0);
+        (MessageSeed(key.sign(&[1])), Self(key.sign(&[2])))
     }
 }
 

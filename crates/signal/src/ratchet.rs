@@ -6,13 +6,13 @@
 
 use landbridge_curve::{LowOrderKey, PublicKey};
 use rand_core::CryptoRng;
-use ring::hmac;
 use subtle::ConstantTimeEq;
 
 use crate::{
     Ciphertext, CiphertextKind, EncryptError, IdentityKeyPair, Limits, PreKeyBundle, PreKeyId,
     RegistrationId, SignedPreKeyId,
-    crypto::{self, hmac_key, padded_len},
+    crypto::{self, padded_len},
+    hmac::HmacKey,
     ladder::{ChainKey, MessageKeys, MessageSeed, RatchetKeyPair, RemoteRatchetKey, RootKey},
     message::{Envelope, Head, MAC_LEN, SignalMessage, VERSION},
     skipped::SkippedKeys,
@@ -353,10 +353,11 @@ fn mac(keys: &MessageKeys, sender: &PublicKey, receiver: &PublicKey, covered: &[
     let mut identities = [0; 66];
     identities[..33].copy_from_slice(&sender.to_typed());
     identities[33..].copy_from_slice(&receiver.to_typed());
-    let mut context = hmac::Context::with_key(&hmac_key(&keys.mac));
+    let key = HmacKey::new(&keys.mac);
+    let mut context = key.begin();
     context.update(&identities);
     context.update(covered);
     let mut mac = [0; MAC_LEN];
-    mac.copy_from_slice(&context.sign().as_ref()[..MAC_LEN]);
+    mac.copy_from_slice(&context.finish()[..MAC_LEN]);
     mac
 }

@@ -133,8 +133,19 @@ mod tests {
             let (root, chain) = root.turn(&ratchet, &theirs).unwrap();
             assert_eq!(root.as_bytes(), &bytes(&vector["root_key_1"]));
             assert_eq!(chain.as_bytes(), &bytes(&vector["initiator_chain_key_0"]));
-            let (seed, _) = chain.step();
+            let (seed, next) = chain.step();
             assert_eq!(seed.as_bytes(), &bytes(&vector["message_key_seed_0"]));
+            assert_eq!(next.as_bytes(), &bytes(&vector["initiator_chain_key_1"]));
+            let keys = seed.keys();
+            let recorded = &vector["message_keys_0"];
+            assert_eq!(keys.cipher, bytes(&recorded["cipher"]));
+            assert_eq!(keys.mac, bytes(&recorded["mac"]));
+            assert_eq!(keys.iv, bytes(&recorded["iv"]));
+            for shown in
+                [format!("{keys:?}"), format!("{seed:?}"), format!("{root:?}"), format!("{ratchet:?}")]
+            {
+                assert!(shown.contains("[redacted]"), "{shown}");
+            }
         }
     }
 }

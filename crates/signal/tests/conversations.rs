@@ -1,4 +1,5 @@
 //! Whole conversations recorded with Signal's library and an independent implementation, replayed byte by byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -182,4 +183,40 @@ fn trouble() {
 #[test]
 fn soup() {
     replay(include_str!("vectors/soup.json"), 3);
+}
+
+#[test]
+fn first_messages_from_fixed_keys() {
+    let file = vectors(include_str!("vectors/x3dh.json"));
+    for vector in file["vectors"].as_array().unwrap() {
+        let (a, b) = (&vector["initiator"], &vector["responder"]);
+        let one_time = !b["prekey_id"].is_null();
+        let prekey = json!({"id": b["prekey_id"], "public": b["prekey_public"]});
+        let steps = [
+            json!({
+                "do": "process_bundle", "peer": "b",
+                "base_private": a["base_private"], "new_ratchet": a["ratchet_private"],
+                "bundle": {
+                    "registration_id": b["registration_id"],
+                    "identity": b["identity_public"],
+                    "signed_prekey": {
+                        "id": b["signed_prekey_id"],
+                        "public": b["signed_prekey_public"],
+                        "signature": b["signed_prekey_signature"],
+                    },
+                    "prekey": if one_time { prekey } else { Value::Null },
+                },
+            }),
+            json!({"do": "encrypt", "peer": "b", "plaintext": vector["plaintext"]}),
+            json!({"do": "encrypt", "peer": "b", "plaintext": vector["second_plaintext"]}),
+        ];
+        let mut party = a.clone();
+        party["prekeys"] = json!([]);
+        party["signed_prekeys"] = json!([]);
+        party["policy"] = "reject".into();
+        let mut player = Player::new(&party);
+        let replies = steps.map(|step| player.play(&step).unwrap());
+        assert_eq!(replies[1]["message"], vector["pkmsg"]);
+        assert_eq!(replies[2]["message"], vector["second_pkmsg"]);
+    }
 }

@@ -1,4 +1,5 @@
 //! Recorded sender-key conversations, and chains between two parties of this crate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
