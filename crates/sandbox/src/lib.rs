@@ -1,1 +1,56 @@
-//! WhatsApp's side on a laptop: enlistment, chat server, mailbox and test phones
+//! WhatsApp's side on a laptop: enlistment, chat server, mailbox and test phones.
+//!
+//! The sandbox is strict: it refuses what WhatsApp would refuse, with the same stanza, and its journal
+//! ([`SandboxHandle::events`]) says which rule was broken and where that rule is written. Nothing in it can be mistaken
+//! for the real service: its root key is its own, and clients have to pin it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), landbridge_sandbox::SandboxError> {
+//! use landbridge_sandbox::{Sandbox, SandboxConfig};
+//!
+//! let sandbox = Sandbox::start(SandboxConfig::default().partner(1, "http://127.0.0.1:9000")).await?;
+//! let phone = sandbox.handle().create_phone("14155551001", "Joe")?;
+//! assert_eq!(phone.jid, "14155551001@s.whatsapp.net");
+//! println!("chat {} enlist {}", sandbox.chat_addr(), sandbox.enlist_url());
+//! sandbox.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `db` | one SQLite file: users, keys, mailbox, block lists |
+//! | `state` | what all parts share; enlistment's effects |
+//! | `chat` | the listener: frames, handshakes, time-outs |
+//! | `login` | who is let in |
+//! | `router` | who is connected; what a stanza does |
+//! | `handsets` | WhatsApp users that live in this process |
+//! | [`events`] | the journal |
+//! | `partners` | whose tokens are believed |
+//! | `enlistment`, `control` | the HTTP side |
+
+mod chat;
+mod clock;
+mod config;
+mod control;
+mod db;
+mod enlistment;
+mod error;
+pub mod events;
+mod handle;
+mod http;
+mod jwks;
+mod login;
+pub mod partners;
+mod handsets;
+mod router;
+mod sandbox;
+mod state;
+
+pub use clock::Clock;
+pub use config::{Calm, ChatLimits, RateLimits, SandboxConfig, Trace};
+pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
+pub use error::SandboxError;
+pub use handle::SandboxHandle;
+pub use handsets::{PhoneError, PhoneInfo, PhoneMessage, PhoneReceipt};
+pub use sandbox::Sandbox;

@@ -1,0 +1,389 @@
+//! One connection, from the socket to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use landbridge_noise::{Established, Opener, Pattern, Sealer};
+use landbridge_stanza::liveness::{ServerPing, SetActive};
+use landbridge_stanza::stream::{self, StreamError, Success};
+use landbridge_wire::{EncodeOptions, Limits, Node, NodeRef};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::delivery::Delivery;
+use super::frames::{FrameReader, SocketError, write_all};
+use super::handshake;
+use crate::events::{Direction, EventKind, Rule};
+use crate::login::pattern_name;
+use crate::router::{Ears, End, Finish, Session};
+use crate::state::{State, chain};
+
+/// Bytes of a frame around its plaintext: length prefix and tag.
+const FRAME_OVERHEAD: usize = 19;
+
+/// Why a connection is over, for the journal.
+type Over = String;
+
+/// Runs a connection and writes its beginning and end to the journal.
+pub(super) async fn run(state: Arc<State>, socket: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
+    let id = state.next_connection();
+    state.note(Some(id), None, EventKind::Connected { peer: peer.to_string() });
+    // A stanza is written whole: waiting for more would only delay it. If the option cannot be set, it is delayed.
+    let _ = socket.set_nodelay(true);
+    let (reader, writer) = socket.into_split();
+    let mut link = Link { reader: FrameReader::new(reader), writer };
+    let reason = serve(&state, id, &mut link, &mut stop).await;
+    // The client sees the end and closes, too; or does not, and is left alone.
+    if link.writer.shutdown().await.is_ok() {
+        link.reader.linger().await;
+    }
+    state.note(Some(id), None, EventKind::Disconnected { reason });
+}
+
+async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::Receiver<bool>) -> Over {
+    let established = tokio::select! {
+        established = handshake::accept(state, &mut link.reader, &mut link.writer) => established,
+        _ = stop.changed() => return "the sandbox stops".to_owned(),
+    };
+    let established = match established {
+        Ok(established) => established,
+        Err(error) => {
+            let reason = chain(&error);
+            if let Some(rule) = error.rule() {
+                state.broken(Some(id), None, rule, reason.clone());
+            }
+            return reason;
+        }
+    };
+    let Established { transport, client_static, payload, pattern } = established;
+    let mut channel = Channel {
+        state: Arc::clone(state),
+        id,
+        link,
+        sealer: transport.sealer,
+        opener: transport.opener,
+        options: state.profile().wire.encode_options(),
+        limits: state.profile().wire.limits(),
+    };
+    let admitted = tokio::select! {
+        admitted = state.login(id, &payload, &client_static) => admitted,
+        _ = stop.changed() => return "the sandbox stops".to_owned(),
+    };
+    drop(payload);
+    let admitted = match admitted {
+        Ok(admitted) => admitted,
+        Err(failure) => {
+            let reason = failure.reason.map_or(0, |reason| reason.number());
+            let sent = channel.send(&[failure.to_node(state.profile())]).await;
+            return sent.map_or_else(|error| chain(&error), |()| format!("login refused with {reason}"));
+        }
+    };
+    let (session, ears) = Session::new(id, admitted.user.id, admitted.user.jid.clone());
+    let mut talk = Talk {
+        channel,
+        session,
+        ears,
+        delivery: Delivery::default(),
+        heard: Instant::now(),
+        pinged: false,
+        present: false,
+        name: admitted.name,
+    };
+    let kind = EventKind::LoggedIn { pattern: pattern_name(pattern), version: admitted.version };
+    state.note(Some(id), Some(&talk.session.jid), kind);
+    // A resumed connection may be a replay of an old one: it must not push the real one out, nor keep the account
+    // alive, before it has shown that it holds the keys.
+    let over = talk.run(pattern != Pattern::Ik, admitted.passive, stop).await;
+    state.router.detach(&talk.session);
+    over
+}
+
+/// A socket.
+struct Link {
+    reader: FrameReader<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+}
+
+/// A socket with its keys.
+struct Channel<'l> {
+    state: Arc<State>,
+    id: u64,
+    link: &'l mut Link,
+    sealer: Sealer,
+    opener: Opener,
+    options: EncodeOptions,
+    limits: Limits,
+}
+
+impl Channel<'_> {
+    /// Writes stanzas in one go.
+    async fn send(&mut self, stanzas: &[Node]) -> Result<(), SocketError> {
+        let mut bytes = Vec::new();
+        for stanza in stanzas {
+            // What cannot be encoded or sealed is a fault of the sandbox, not of this client: say so and go on.
+            let payload = match landbridge_wire::encode_payload(stanza, &self.options) {
+                Ok(payload) => payload,
+                Err(error) => {
+                    self.state.internal("a stanza cannot be encoded", &error);
+                    continue;
+                }
+            };
+            if let Err(error) = self.sealer.seal_frame(&payload, &mut bytes) {
+                self.state.internal("a frame cannot be sealed", &error);
+                return Err(SocketError::Closed);
+            }
+            self.trace(Direction::Out, payload.len(), stanza.view());
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = write_all(&mut self.link.writer, &bytes, self.state.config.chat.write).await;
+        if written.is_err() {
+            self.sealer.poison();
+        }
+        written
+    }
+
+    fn trace(&self, direction: Direction, bytes: usize, stanza: NodeRef<'_>) {
+        if self.state.trace.load(Ordering::Relaxed) {
+            let xml = landbridge_wire::xml::to_string(stanza);
+            let kind = EventKind::Stanza { direction, bytes, frame: bytes + FRAME_OVERHEAD, xml };
+            self.state.note(Some(self.id), None, kind);
+        }
+    }
+}
+
+/// A connection whose login was accepted.
+struct Talk<'l> {
+    channel: Channel<'l>,
+    session: Arc<Session>,
+    ears: Ears,
+    delivery: Delivery,
+    /// When the last frame came.
+    heard: Instant,
+    /// Whether the silence since then was answered with a ping.
+    pinged: bool,
+    /// Whether the account counts as connected here.
+    present: bool,
+    name: Option<String>,
+}
+
+/// What makes a connection act.
+enum Turn {
+    Frame(Result<Vec<u8>, SocketError>),
+    Mail,
+    Whisper(Node),
+    End(End),
+    Time,
+}
+
+impl Talk<'_> {
+    async fn run(&mut self, certain: bool, passive: bool, stop: &mut watch::Receiver<bool>) -> Over {
+        let state = Arc::clone(&self.channel.state);
+        if certain && let Err(over) = self.be_present(&state) {
+            return over;
+        }
+        let mut first = vec![Success::at(state.now()).to_node(state.profile())];
+        if !passive {
+            match self.set_mode(&state, SetActive::Active) {
+                Ok(announcement) => first.extend(announcement),
+                Err(over) => return over,
+            }
+        }
+        if let Err(error) = self.channel.send(&first).await {
+            return chain(&error);
+        }
+        loop {
+            if let Err(over) = self.deliver(&state).await {
+                return over;
+            }
+            let turn = self.turn(&state, stop).await;
+            let step = match turn {
+                Turn::Frame(Ok(frame)) => self.frame(&state, frame).await,
+                Turn::Frame(Err(error)) => {
+                    if let SocketError::Frame(_) = &error {
+                        state.broken(Some(self.channel.id), Some(&self.session.jid), Rule::FRAME, chain(&error));
+                    }
+                    Err(chain(&error))
+                }
+                Turn::Mail => Ok(()),
+                Turn::Whisper(stanza) => self.channel.send(&[stanza]).await.map_err(|error| chain(&error)),
+                Turn::End(end) => Err(self.end(end).await),
+                Turn::Time => self.time(&state).await,
+            };
+            if let Err(over) = step {
+                return over;
+            }
+        }
+    }
+
+    async fn turn(&mut self, state: &State, stop: &mut watch::Receiver<bool>) -> Turn {
+        let deadline = self.deadline(state);
+        let Ears { ephemeral, end } = &mut self.ears;
+        tokio::select! {
+            // Ends go first: a client that never stops talking can still be told to go.
+            biased;
+            ended = end.wait_for(Option::is_some) => {
+                Turn::End(ended.ok().and_then(|end| *end).unwrap_or(End::Shutdown))
+            }
+            _ = stop.changed() => Turn::End(End::Shutdown),
+            () = tokio::time::sleep_until(deadline) => Turn::Time,
+            frame = self.channel.link.reader.frame() => Turn::Frame(frame),
+            () = self.session.poked() => Turn::Mail,
+            Some(stanza) = ephemeral.recv() => Turn::Whisper(stanza),
+        }
+    }
+
+    fn deadline(&self, state: &State) -> Instant {
+        let liveness = &state.profile().liveness;
+        let silence = if self.pinged { liveness.server_close_after_s } else { liveness.server_ping_after_s };
+        let silent_at = self.heard + Duration::from_secs(silence);
+        self.delivery.overdue_at(state.config.chat.unacked).map_or(silent_at, |overdue| overdue.min(silent_at))
+    }
+
+    /// From now on this is the account's connection.
+    fn be_present(&mut self, state: &State) -> Result<(), Over> {
+        self.present = true;
+        let name = self.name.take();
+        let seen = state.db.write(|tx| tx.seen(self.session.user, state.now(), name.as_deref()));
+        if let Err(error) = seen {
+            state.internal("a login could not be noted", &error);
+            return Err("the sandbox failed".to_owned());
+        }
+        if state.router.attach(&self.session) {
+            state.note(Some(self.channel.id), Some(&self.session.jid), EventKind::Replaced);
+        }
+        Ok(())
+    }
+
+    fn set_mode(&mut self, state: &State, mode: SetActive) -> Result<Option<Node>, Over> {
+        match mode {
+            SetActive::Active => {
+                self.session.set_active(true);
+                self.delivery.activate(state, &self.session).map_err(|error| {
+                    state.internal("a mailbox cannot be read", &error);
+                    "the sandbox failed".to_owned()
+                })
+            }
+            SetActive::Passive => {
+                self.session.set_active(false);
+                self.delivery.pause();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends what may be sent of the mailbox.
+    async fn deliver(&mut self, state: &State) -> Result<(), Over> {
+        loop {
+            let stanzas = match self.delivery.next(state, &self.session) {
+                Ok(stanzas) => stanzas,
+                Err(error) => {
+                    state.internal("a mailbox cannot be read", &error);
+                    return Err("the sandbox failed".to_owned());
+                }
+            };
+            if stanzas.is_empty() {
+                return Ok(());
+            }
+            self.channel.send(&stanzas).await.map_err(|error| chain(&error))?;
+        }
+    }
+
+    async fn frame(&mut self, state: &State, mut frame: Vec<u8>) -> Result<(), Over> {
+        let (id, jid) = (self.channel.id, self.session.jid.clone());
+        let plaintext = match self.channel.opener.open_in_place(&mut frame) {
+            Ok(plaintext) => plaintext,
+            Err(error) => {
+                state.broken(Some(id), Some(&jid), Rule::TRANSPORT, chain(&error));
+                return Err(chain(&error));
+            }
+        };
+        let bytes = plaintext.len();
+        if !self.present {
+            self.be_present(state)?;
+        }
+        (self.heard, self.pinged) = (Instant::now(), false);
+        let stanza = match landbridge_wire::decode_payload_ref(plaintext, &self.channel.limits) {
+            Ok(stanza) => stanza,
+            Err(error) => {
+                state.broken(Some(id), Some(&jid), Rule::PAYLOAD, chain(&error));
+                return Err(self.give_up(StreamError::NotWellFormed).await);
+            }
+        };
+        self.channel.trace(Direction::In, bytes, stanza.view());
+        let outcome = state.handle(&self.session, stanza.view());
+        drop(stanza);
+        self.delivery.taken(&outcome.taken);
+        if let Some(count) = outcome.credit {
+            self.delivery.grant(count);
+        }
+        let mut replies = outcome.replies;
+        if let Some(mode) = outcome.mode {
+            replies.extend(self.set_mode(state, mode)?);
+        }
+        self.channel.send(&replies).await.map_err(|error| chain(&error))?;
+        match outcome.finish {
+            None => Ok(()),
+            Some(Finish::ByClient) => {
+                let _ = self.channel.send(&[stream::end_node()]).await;
+                Err("the client ended the stream".to_owned())
+            }
+            Some(Finish::ByServer(why)) => {
+                let _ = self.channel.send(&[stream::end_node()]).await;
+                Err(why.to_owned())
+            }
+            Some(Finish::Error(error)) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// Sends a stream error, if it can still be sent.
+    async fn give_up(&mut self, error: StreamError) -> Over {
+        let stanza = error.to_node(self.channel.state.profile());
+        let reason = format!("ended with {}", landbridge_wire::xml::to_string(stanza.view()));
+        // The connection is over either way.
+        let _ = self.channel.send(&[stanza]).await;
+        reason
+    }
+
+    async fn end(&mut self, end: End) -> Over {
+        match end {
+            // To a client that was enlisted elsewhere with another key the account is in other hands, too.
+            End::Replaced | End::KeyChanged => self.give_up(StreamError::Replaced).await,
+            End::Removed => self.give_up(StreamError::Removed { code: Some(401) }).await,
+            End::Shutdown => {
+                let _ = self.channel.send(&[stream::end_node()]).await;
+                "the sandbox stops".to_owned()
+            }
+        }
+    }
+
+    async fn time(&mut self, state: &State) -> Result<(), Over> {
+        let now = Instant::now();
+        let (id, jid) = (self.channel.id, self.session.jid.clone());
+        if let Some(error) = self.delivery.overdue(now, state.config.chat.unacked) {
+            let detail = format!("{error:?}");
+            state.broken(Some(id), Some(&jid), Rule::UNACKED, detail);
+            return Err(self.give_up(error).await);
+        }
+        let liveness = &state.profile().liveness;
+        let silence = now.duration_since(self.heard);
+        if silence >= Duration::from_secs(liveness.server_close_after_s) {
+            let detail = format!("silent for {} s, and the ping was not answered", silence.as_secs());
+            state.broken(Some(id), Some(&jid), Rule::SILENCE, detail.clone());
+            let _ = self.channel.send(&[stream::end_node()]).await;
+            return Err(detail);
+        }
+        if !self.pinged && silence >= Duration::from_secs(liveness.server_ping_after_s) {
+            self.pinged = true;
+            let ping = ServerPing::new(format!("s-{}", self.channel.sealer.counter()));
+            self.channel.send(&[ping.to_node(state.profile())]).await.map_err(|error| chain(&error))?;
+        }
+        Ok(())
+    }
+}

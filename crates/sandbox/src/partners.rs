@@ -1,0 +1,166 @@
+//! Whose tokens are believed: one key set per partner, kept fresh by a poller that lives beside it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use landbridge_enlist::IntegratorId;
+use landbridge_enlist::jwks::{Cache, CachePolicy, FetchReport, FetchRequest, Fetched, Lookup, VerifyingKey};
+use landbridge_enlist::jwt::{Profile, RejectReason, Rejected, Verified, Verifier};
+use tokio::sync::{Notify, watch};
+
+use crate::state::lock;
+use crate::{Clock, SandboxConfig, SandboxError};
+
+/// All partners, and the rules for their tokens.
+#[derive(Debug)]
+pub struct Partners {
+    by_id: BTreeMap<IntegratorId, Arc<Partner>>,
+    verifier: Verifier,
+    wait: Duration,
+}
+
+/// One partner: its number, its base URL, which is also the issuer of its tokens, and its key set.
+///
+/// A poller drives it: it takes fetches from [`due`](Self::due), reports their end to [`fetched`](Self::fetched), and
+/// sleeps until [`next_fetch`](Self::next_fetch) or until [`wanted`](Self::wanted).
+#[derive(Debug)]
+pub struct Partner {
+    integrator: IntegratorId,
+    base_url: String,
+    jwks_url: String,
+    cache: Mutex<Cache>,
+    wanted: Notify,
+    changed: watch::Sender<u64>,
+}
+
+impl Partners {
+    pub(crate) fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let (keys, token) = (&config.profile.key_sets, &config.profile.token);
+        let policy = CachePolicy {
+            min_refresh: keys.refresh_min_s,
+            max_refresh: keys.refresh_max_s,
+            default_refresh: keys.refresh_default_s,
+            miss_interval: keys.unknown_key_s,
+            max_age: keys.dead_after_s,
+            ..CachePolicy::default()
+        };
+        let mut by_id = BTreeMap::new();
+        for (integrator, base_url) in &config.partners {
+            let wrong = SandboxError::Integrator { integrator: *integrator };
+            let Some(id) = IntegratorId::new(*integrator) else { return Err(wrong) };
+            let base_url = base_url.trim_end_matches('/').to_owned();
+            let partner = Partner {
+                integrator: id,
+                jwks_url: format!("{base_url}{}", keys.partner_path),
+                base_url,
+                cache: Mutex::new(Cache::new(policy.clone())),
+                wanted: Notify::new(),
+                changed: watch::Sender::new(0),
+            };
+            if by_id.insert(id, Arc::new(partner)).is_some() {
+                return Err(wrong);
+            }
+        }
+        let mut profile = Profile::user_token();
+        profile.audience.clone_from(&token.audience);
+        profile.identifier_claim = Some(token.identifier.as_str().to_owned());
+        profile.max_bytes = config.profile.login.max_token_bytes;
+        profile.max_life = token.max_life_s;
+        profile.leeway = token.leeway_s;
+        Ok(Self { by_id, verifier: Verifier::new(profile), wait: Duration::from_secs(keys.wait_s) })
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Partner>> {
+        self.by_id.values()
+    }
+
+    /// One of them.
+    pub fn get(&self, integrator: IntegratorId) -> Option<&Arc<Partner>> {
+        self.by_id.get(&integrator)
+    }
+
+    /// The one that issues tokens under a URL.
+    pub fn by_issuer(&self, issuer: &str) -> Option<&Arc<Partner>> {
+        self.iter().find(|partner| partner.base_url == issuer)
+    }
+
+    /// Verifies a user token. A key id that is not known yet is fetched once and waited for.
+    ///
+    /// # Errors
+    /// [`Rejected`] with the first rule that the token breaks.
+    pub async fn verify(&self, token: &str, clock: &Clock) -> Result<(IntegratorId, Verified), Rejected> {
+        let unverified = self.verifier.open(token)?;
+        let issuer = unverified.claimed_issuer()?.to_owned();
+        let partner = self.by_issuer(&issuer).ok_or(RejectReason::WrongIssuer)?;
+        let key = partner.key(unverified.kid(), clock, self.wait).await?;
+        let verified = self.verifier.verify(&unverified, &issuer, Some(&key), clock.now())?;
+        Ok((partner.integrator, verified))
+    }
+}
+
+impl Partner {
+    /// Its number.
+    pub fn integrator(&self) -> IntegratorId {
+        self.integrator
+    }
+
+    /// Its base URL, without a slash at the end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Where its key set is.
+    pub fn jwks_url(&self) -> &str {
+        &self.jwks_url
+    }
+
+    /// The fetch to start now, if there is one.
+    pub fn due(&self, now: u64) -> Option<FetchRequest> {
+        lock(&self.cache).poll(now)
+    }
+
+    /// When to ask for a fetch again, unix seconds; `None` while one is under way.
+    pub fn next_fetch(&self) -> Option<u64> {
+        lock(&self.cache).next_fetch()
+    }
+
+    /// Waits until somebody needs a fetch sooner than planned.
+    ///
+    /// # Cancel safety
+    /// A wish that comes while nobody waits is kept.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    /// Takes the end of a fetch and wakes everybody who waits for it.
+    pub fn fetched(&self, outcome: Fetched<'_>, now: u64) -> FetchReport {
+        let report = lock(&self.cache).fetched(outcome, now);
+        self.changed.send_modify(|generation| *generation += 1);
+        report
+    }
+
+    /// Asks for a fetch at once.
+    pub fn refresh_soon(&self) {
+        lock(&self.cache).refresh_soon();
+        self.wanted.notify_one();
+    }
+
+    async fn key(&self, kid: &str, clock: &Clock, wait: Duration) -> Result<Arc<VerifyingKey>, RejectReason> {
+        let deadline = tokio::time::Instant::now() + wait;
+        let mut changed = self.changed.subscribe();
+        loop {
+            let looked_up = lock(&self.cache).lookup(kid, clock.now());
+            match looked_up {
+                Lookup::Key(key) => return Ok(key),
+                Lookup::Unknown => return Err(RejectReason::KidUnknown),
+                Lookup::NoSet => return Err(RejectReason::KeysUnavailable),
+                Lookup::Wait => self.wanted.notify_one(),
+            }
+            if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
+                return Err(RejectReason::KeysUnavailable);
+            }
+        }
+    }
+}

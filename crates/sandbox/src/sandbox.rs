@@ -1,0 +1,124 @@
+//! Start and stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use landbridge_curve::PublicKey;
+use landbridge_transport::ServerHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::state::State;
+use crate::{SandboxConfig, SandboxError, SandboxHandle, chat, enlistment, http};
+
+/// How often accounts that were away for too long, and old mail, are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A running sandbox. Dropping it without [`shutdown`](Self::shutdown) stops it without a word to its clients.
+#[derive(Debug)]
+pub struct Sandbox {
+    handle: SandboxHandle,
+    chat_addr: SocketAddr,
+    http: ServerHandle,
+    http_addr: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Sandbox {
+    /// Opens the database, listens, brings back the test phones. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SandboxError`] if an address cannot be listened on, the data cannot be used, or a partner is named wrongly.
+    pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        let (chat_at, http_at) = (config.chat_addr, config.http_addr);
+        let state = State::new(config)?;
+        let chat_listener = listen("the chat server", chat_at).await?;
+        let http_listener = listen("enlistment and control", http_at).await?;
+        let chat_addr = local(&chat_listener, "the chat server", chat_at)?;
+        let (stop, stopped) = watch::channel(false);
+        let handle = SandboxHandle::new(Arc::clone(&state));
+        crate::handsets::resume(&state)?;
+        let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| SandboxError::Listen {
+            what: "enlistment and control",
+            addr: http_at,
+            source,
+        })?;
+        let mut tasks = vec![
+            tokio::spawn(chat::serve(Arc::clone(&state), chat_listener, stopped.clone())),
+            tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
+        ];
+        tasks.extend(enlistment::spawn(&state, &stopped)?);
+        let http_addr = http.local_addr();
+        Ok(Self { handle, chat_addr, http, http_addr, stop, tasks })
+    }
+
+    /// What the control API and tests do with it.
+    pub fn handle(&self) -> &SandboxHandle {
+        &self.handle
+    }
+
+    /// Where the chat server listens.
+    pub fn chat_addr(&self) -> SocketAddr {
+        self.chat_addr
+    }
+
+    /// Where enlistment, key set and control API listen.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// The root of the chat server's certificates, for clients to pin.
+    pub fn root_key(&self) -> PublicKey {
+        self.handle.root_key()
+    }
+
+    /// Where to enlist.
+    pub fn enlist_url(&self) -> String {
+        format!("http://{}{}", self.http_addr, enlistment::PATH)
+    }
+
+    /// Where the sandbox's own key set is, for partners that check pushes.
+    pub fn jwks_url(&self) -> String {
+        format!("http://{}{}", self.http_addr, enlistment::JWKS_PATH)
+    }
+
+    /// Where the control API is.
+    pub fn control_url(&self) -> String {
+        format!("http://{}{}", self.http_addr, crate::control::PATH)
+    }
+
+    /// Stops: takes nobody in any more, ends every stream, waits for what is under way.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        self.http.shutdown();
+        for task in self.tasks {
+            // A task that has panicked is over, too.
+            let _ = task.await;
+        }
+        self.handle.stop_phones().await;
+        let _ = self.http.wait().await;
+    }
+}
+
+async fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, SandboxError> {
+    TcpListener::bind(addr).await.map_err(|source| SandboxError::Listen { what, addr, source })
+}
+
+fn local(listener: &TcpListener, what: &'static str, addr: SocketAddr) -> Result<SocketAddr, SandboxError> {
+    listener.local_addr().map_err(|source| SandboxError::Listen { what, addr, source })
+}
+
+async fn sweep(state: Arc<State>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            _ = stop.changed() => return,
+        }
+        if let Err(error) = state.sweep() {
+            state.internal("old accounts and mail could not be removed", &error);
+        }
+    }
+}
