@@ -6,7 +6,7 @@ use crate::packing::{pack, packable};
 use crate::reader::INTEROP_NAME;
 use crate::token::{
     AD_JID, BINARY_8, BINARY_20, BINARY_32, FB_JID, INTEROP_JID, JID_PAIR, LIST_8, LIST_16, LIST_EMPTY,
-    MARK_ASIDE, MARK_JID, MARK_LIST, MARK_TEXT, Word,
+    LONGEST_PACKABLE_WORD, MARK_JID, MARK_LIST, MARK_TEXT, USER_SERVER, Word,
 };
 
 /// From this length on, bytes are kept aside while a node is being built, and copied once.
@@ -50,6 +50,18 @@ pub(crate) struct Aside {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Aside {
+    /// How many bytes the length form takes beyond its mark.
+    pub(crate) fn extra_length(&self) -> usize {
+        let header = match self.bytes.len() {
+            0..0x100 => 2,
+            0x100..0x10_0000 => 4,
+            _ => 5,
+        };
+        header - 1 + self.bytes.len()
+    }
+}
+
 /// Collects the pieces of a stanza. Never fails: what has no form on the wire is kept in a form of our own
 /// and noted in `marks`.
 #[derive(Debug, Clone, Default)]
@@ -62,16 +74,10 @@ impl Composer {
     /// A list header for at least one entry.
     #[inline]
     pub(crate) fn list(&mut self, count: u32) {
-        if let Ok(count) = u8::try_from(count) {
-            self.bytes.extend_from_slice(&[LIST_8, count]);
-        } else if let Ok(count) = u16::try_from(count) {
-            let [high, low] = count.to_be_bytes();
-            self.bytes.extend_from_slice(&[LIST_16, high, low]);
-        } else {
+        if count > u32::from(u16::MAX) {
             self.marks.add(Marks::IRREGULAR);
-            self.bytes.push(MARK_LIST);
-            self.bytes.extend_from_slice(&count.to_be_bytes());
         }
+        list_header(&mut self.bytes, count);
     }
 
     #[inline]
@@ -130,17 +136,6 @@ impl Composer {
     pub(crate) fn sized(&mut self, bytes: &[u8]) {
         size(&mut self.bytes, bytes.len());
         self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Bytes as content.
-    #[inline]
-    pub(crate) fn content(&mut self, bytes: std::borrow::Cow<'_, [u8]>, aside: &mut Vec<Aside>) {
-        if bytes.len() < ASIDE_FROM {
-            self.sized(&bytes);
-        } else {
-            aside.push(Aside { at: self.bytes.len() as u32, bytes: bytes.into_owned() });
-            self.bytes.push(MARK_ASIDE);
-        }
     }
 
     /// A JID in the form that its parts demand.
@@ -217,21 +212,44 @@ impl Composer {
     /// A string that is packed if it can be, whatever the policy.
     #[inline]
     fn packed(&mut self, text: &str) {
-        if let Some(word) = Word::find(text) {
-            self.word(word);
-        } else if let Some(alphabet) = packable(text) {
-            pack(&mut self.bytes, text, alphabet);
-        } else {
-            self.sized(text.as_bytes());
+        let alphabet = packable(text);
+        // Most users are numbers, and longer than any word that could be packed.
+        let word =
+            if alphabet.is_some() && text.len() > LONGEST_PACKABLE_WORD { None } else { Word::find(text) };
+        match (word, alphabet) {
+            (Some(word), _) => self.word(word),
+            (None, Some(alphabet)) => pack(&mut self.bytes, text, alphabet),
+            (None, None) => self.sized(text.as_bytes()),
         }
     }
 
     #[inline]
     fn server(&mut self, server: &Server, policy: Pack) {
         match server {
-            Server::User => self.bytes.push(3),
+            Server::User => self.word(USER_SERVER),
             _ => self.string(server.name(), policy),
         }
+    }
+}
+
+/// How many bytes [`list_header`] writes.
+#[inline]
+pub(crate) fn list_header_length(count: u32) -> usize {
+    match count {
+        0..0x100 => 2,
+        0x100..0x1_0000 => 3,
+        _ => 5,
+    }
+}
+
+/// A list header for at least one entry.
+#[inline]
+fn list_header(out: &mut Vec<u8>, count: u32) {
+    let [highest, high, low, lowest] = count.to_be_bytes();
+    match count {
+        0..0x100 => out.extend_from_slice(&[LIST_8, lowest]),
+        0x100..0x1_0000 => out.extend_from_slice(&[LIST_16, low, lowest]),
+        _ => out.extend_from_slice(&[MARK_LIST, highest, high, low, lowest]),
     }
 }
 
@@ -243,15 +261,5 @@ pub(crate) fn size(out: &mut Vec<u8>, length: usize) {
         0..0x100 => out.extend_from_slice(&[BINARY_8, low]),
         0x100..0x10_0000 => out.extend_from_slice(&[BINARY_20, high, middle, low]),
         _ => out.extend_from_slice(&[BINARY_32, highest, high, middle, low]),
-    }
-}
-
-/// How many bytes [`size`] writes.
-#[inline]
-pub(crate) fn size_of_size(length: usize) -> usize {
-    match length {
-        0..0x100 => 2,
-        0x100..0x10_0000 => 4,
-        _ => 5,
     }
 }

@@ -1,6 +1,6 @@
 //! From node to stanza.
 
-use crate::composer::{Aside, Composer, Marks, size, size_of_size};
+use crate::composer::{Aside, Composer, Marks, size};
 use crate::reader::{Body, Item, Str};
 use crate::token::MARK_ASIDE;
 use crate::view::NodeRef;
@@ -53,9 +53,7 @@ pub struct EncodeOptions {
 /// # Errors
 /// If the node, or one below it, has no encoding; see [`EncodeError`].
 pub fn encode(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
-    let mut out = Vec::new();
-    append(node, options, &mut out)?;
-    Ok(out)
+    if is_final(node, options)? { copy(node, Start::Stanza) } else { encode_ref(node.view(), options) }
 }
 
 /// Writes a node that is being read as a stanza.
@@ -63,13 +61,20 @@ pub fn encode(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeErr
 /// # Errors
 /// As [`encode`].
 pub fn encode_ref(node: NodeRef<'_>, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
-    let mut composer = Composer { bytes: Vec::with_capacity(node.weight()), ..Composer::default() };
-    compose(node, options, &mut composer)?;
-    Ok(composer.bytes)
+    rewrite(node, options, Start::Stanza)
 }
 
-/// Writes a node as a stanza behind what is in `out`.
-pub(crate) fn append(node: &Node, options: &EncodeOptions, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Writes a node as a stanza behind a flags byte of 0.
+pub(crate) fn encode_flagged(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+    if is_final(node, options)? {
+        copy(node, Start::Flags)
+    } else {
+        rewrite(node.view(), options, Start::Flags)
+    }
+}
+
+/// Whether a node holds its stanza already as these options want it.
+fn is_final(node: &Node, options: &EncodeOptions) -> Result<bool, EncodeError> {
     let marks = node.marks();
     if marks.has(Marks::TOO_LONG) {
         return Err(EncodeError::TooLong { limit: MAX_STANZA });
@@ -81,70 +86,67 @@ pub(crate) fn append(node: &Node, options: &EncodeOptions, out: &mut Vec<u8>) ->
     if options.interop_jid != InteropJid::Append {
         redo.add(Marks::INTEROP);
     }
-    if !marks.has(redo) && node.child_count() <= MAX_CHILDREN as u32 && node.entries() <= u32::from(u16::MAX)
-    {
-        return copy(node, out);
-    }
-    let mut composer = Composer { bytes: std::mem::take(out), ..Composer::default() };
-    let result = compose(node.view(), options, &mut composer);
-    *out = composer.bytes;
-    result
+    Ok(!marks.has(redo))
 }
 
-/// Writes a node that holds its stanza already: two list headers and bytes kept aside are put in.
-fn copy(node: &Node, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let (head, content) = node.parts();
+/// With what a copy begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Flags,
+    Stanza,
+}
+
+/// Copies the stanza that a node holds.
+fn copy(node: &Node, start: Start) -> Result<Vec<u8>, EncodeError> {
+    let skipped = if start == Start::Flags { 0 } else { 1 };
+    let bytes = node.payload().get(skipped..).unwrap_or_default();
     let aside = node.asides();
-    let length = 6
-        + head.len()
-        + content.len()
-        + aside.iter().map(|aside| size_of_size(aside.bytes.len()) + aside.bytes.len()).sum::<usize>();
-    // The sum is at most a few bytes too large, for list headers that are shorter than they might be.
-    out.reserve_exact(length);
-    let start = out.len();
-    let mut composer = Composer { bytes: std::mem::take(out), ..Composer::default() };
-    composer.list(node.entries());
-    composer.bytes.extend_from_slice(head);
-    if node.is_parent() {
-        composer.list(node.child_count());
+    let length = bytes.len() + aside.iter().map(Aside::extra_length).sum::<usize>();
+    if length > MAX_STANZA + 1 - skipped {
+        return Err(EncodeError::TooLong { limit: MAX_STANZA });
     }
-    *out = composer.bytes;
-    let mut rest = content;
-    let mut at = head.len();
+    if aside.is_empty() {
+        return Ok(bytes.to_vec());
+    }
+    let mut out = Vec::with_capacity(length);
+    let mut rest = bytes;
+    let mut at = node.payload_start() + skipped;
     for Aside { at: mark, bytes } in aside {
         let (before, behind) = rest.split_at_checked(*mark as usize - at).unwrap_or_default();
         out.extend_from_slice(before);
-        size(out, bytes.len());
+        size(&mut out, bytes.len());
         out.extend_from_slice(bytes);
         rest = behind.strip_prefix(&[MARK_ASIDE]).unwrap_or_default();
         at = *mark as usize + 1;
     }
     out.extend_from_slice(rest);
-    if out.len() - start > MAX_STANZA {
-        out.truncate(start);
-        return Err(EncodeError::TooLong { limit: MAX_STANZA });
-    }
-    Ok(())
+    Ok(out)
 }
 
 /// Writes any node piece by piece.
+#[inline(never)]
+fn rewrite(root: NodeRef<'_>, options: &EncodeOptions, start: Start) -> Result<Vec<u8>, EncodeError> {
+    let mut composer = Composer { bytes: Vec::with_capacity(root.weight()), ..Composer::default() };
+    if start == Start::Flags {
+        composer.bytes.push(0);
+    }
+    compose(root, options, &mut composer)?;
+    Ok(composer.bytes)
+}
+
 fn compose(root: NodeRef<'_>, options: &EncodeOptions, out: &mut Composer) -> Result<(), EncodeError> {
     let start = out.bytes.len();
     for node in root.descendants() {
         let attributes = node.items().count();
+        if attributes > MAX_ATTRIBUTES {
+            return Err(EncodeError::TooManyAttributes { tag: node.tag().into(), count: attributes });
+        }
         let body = node.body();
         let content = u32::from(node.is_parent() || body.is_some());
-        let list = if attributes > MAX_ATTRIBUTES {
-            Err(EncodeError::TooManyAttributes { tag: node.tag().into(), count: attributes })
-        } else {
-            out.list(1 + 2 * attributes as u32 + content);
-            node_parts(node, body, options, out)
-        };
-        let long = out.bytes.len() - start > MAX_STANZA;
-        let result = if long { Err(EncodeError::TooLong { limit: MAX_STANZA }) } else { list };
-        if let Err(error) = result {
-            out.bytes.truncate(start);
-            return Err(error);
+        out.list(1 + 2 * attributes as u32 + content);
+        node_parts(node, body, options, out)?;
+        if out.bytes.len() - start > MAX_STANZA {
+            return Err(EncodeError::TooLong { limit: MAX_STANZA });
         }
     }
     Ok(())

@@ -3,20 +3,24 @@
 use std::borrow::{Borrow, Cow};
 use std::sync::OnceLock;
 
-use crate::composer::{Aside, Composer, Marks};
+use crate::composer::{ASIDE_FROM, Aside, Composer, Marks, list_header_length};
 use crate::encode::{InteropJid, Pack};
 use crate::reader::{Body, Item, Reader, Str};
 use crate::scan::{index, word_bit};
 use crate::tape::{ContentKind, Entry, NO_PARENT, Tape};
-use crate::token::Word;
+use crate::token::{LIST_8, MARK_ASIDE, Word};
 use crate::value::{Value, with_digits};
 use crate::view::NodeRef;
 use crate::{DecodeErrorKind, Jid};
 
 /// What a node may hold before further parts are left out; beyond, no frame could carry it by far.
 const MOST_BYTES: usize = 1 << 30;
-/// Room for a short node, so that most are built with one allocation.
-const FIRST_BYTES: usize = 64;
+/// Room for a usual stanza, so that most nodes are built with one allocation.
+const FIRST_BYTES: usize = 512;
+/// Where the tag stands: behind a flags byte and the longest list header.
+const TAG: usize = 6;
+/// What stands before the tag as long as there is nothing but the tag.
+const EMPTY_HEAD: [u8; TAG] = [0, 0, 0, 0, LIST_8, 1];
 
 /// A stanza, or a part of one: a tag, attributes in order, and content.
 ///
@@ -38,40 +42,45 @@ const FIRST_BYTES: usize = 64;
 /// );
 /// ```
 ///
-/// Inside, a node is the stanza that it will be: every call appends to it in its final form, so that
+/// Inside, a node is the payload that it will be: every call appends to it in its final form, so that
 /// encoding is copying. Two nodes are equal if they differ in the order of attributes only; text, JIDs and
 /// bytes as content are equal if their UTF-8 bytes are.
 #[derive(Clone)]
 pub struct Node {
-    /// Tag, attributes, content; without the list headers of the node itself and of its children.
+    /// The payload of the node: room for the flags byte and the longest list header, the tag, the
+    /// attributes, the content. List headers are kept up to date; the flags byte and the list header stand
+    /// directly before the tag.
     composer: Composer,
-    aside: Vec<Aside>,
+    /// Bytes that are kept aside, in order of their marks.
+    aside: Option<Box<Vec<Aside>>>,
+    /// The index, from the first reading on.
+    tape: OnceLock<Box<Tape>>,
     /// Where the content begins.
     content: u32,
-    kind: ContentKind,
     attributes: u32,
     children: u32,
     /// A bit for every key there is; see [`word_bit`].
-    keys: u64,
-    /// The index, from the first reading on.
-    tape: OnceLock<Box<Tape>>,
+    keys: u32,
+    kind: ContentKind,
 }
 
 impl Node {
     /// A node without attributes and content.
     pub fn new(tag: &str) -> Self {
-        let mut composer = Composer { bytes: Vec::with_capacity(FIRST_BYTES), marks: Marks::default() };
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        bytes.extend_from_slice(&EMPTY_HEAD);
+        let mut composer = Composer { bytes, marks: Marks::default() };
         composer.name(tag, Pack::All);
         let content = composer.bytes.len() as u32;
         Self {
             composer,
-            aside: Vec::new(),
+            aside: None,
+            tape: OnceLock::new(),
             content,
-            kind: ContentKind::None,
             attributes: 0,
             children: 0,
             keys: 0,
-            tape: OnceLock::new(),
+            kind: ContentKind::None,
         }
     }
 
@@ -79,7 +88,7 @@ impl Node {
     #[must_use]
     #[inline]
     pub fn attr<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        self.set_attr(key, value.into());
+        self.set_attr(key, value);
         self
     }
 
@@ -153,10 +162,11 @@ impl Node {
     pub fn view(&self) -> NodeRef<'_> {
         let tape = self.tape.get_or_init(|| {
             let size = if self.kind == ContentKind::Children { NO_PARENT } else { 1 };
-            let root = Entry { tag: 0, content: self.content, size, left: self.children, kind: self.kind };
+            let root =
+                Entry { tag: TAG as u32, content: self.content, size, left: self.children, kind: self.kind };
             Box::new(index(&self.composer.bytes, root))
         });
-        NodeRef::new(&self.composer.bytes, tape.entries(), &self.aside)
+        NodeRef::new(&self.composer.bytes, tape.entries(), self.asides())
     }
 
     /// Appends a child. Content of another kind is replaced.
@@ -165,31 +175,80 @@ impl Node {
             self.clear_content();
         }
         self.tape.take();
-        let marks = &mut self.composer.marks;
-        marks.add(child.composer.marks);
-        if self.composer.bytes.len() + child.composer.bytes.len() > MOST_BYTES {
-            marks.add(Marks::TOO_LONG);
-            return;
+        self.composer.marks.add(child.composer.marks);
+        let stanza = child.stanza();
+        if self.composer.bytes.len() + stanza.len() > MOST_BYTES {
+            return self.composer.marks.add(Marks::TOO_LONG);
         }
-        self.kind = ContentKind::Children;
-        self.children = self.children.saturating_add(1);
-        self.composer.list(child.entries());
-        let (head, content) = child.parts();
-        self.composer.bytes.extend_from_slice(head);
-        if child.kind == ContentKind::Children {
-            self.composer.list(child.children);
-        }
-        // Positions move from the child's content to ours.
-        let moved = self.composer.bytes.len() as u32;
-        self.composer.bytes.extend_from_slice(content);
-        for aside in child.aside {
-            self.aside.push(Aside { at: aside.at - child.content + moved, ..aside });
+        self.set_children(self.children + 1);
+        // Positions move from the child to its parent.
+        let moved = self.composer.bytes.len() + stanza.len() - child.composer.bytes.len();
+        self.composer.bytes.extend_from_slice(stanza);
+        if let Some(mut aside) = child.aside {
+            for aside in aside.iter_mut() {
+                aside.at += moved as u32;
+            }
+            match &mut self.aside {
+                Some(own) => own.append(&mut aside),
+                none => *none = Some(aside),
+            }
         }
     }
 
+    /// Counts the children, which are content from the first one on.
+    fn set_children(&mut self, count: u32) {
+        if self.children == 0 {
+            self.set_kind(ContentKind::Children);
+            self.composer.list(count);
+        } else if self.composer.bytes.get(self.content as usize) == Some(&LIST_8) && count <= 255 {
+            if let Some(byte) = self.composer.bytes.get_mut(self.content as usize + 1) {
+                *byte = count as u8;
+            }
+        } else {
+            let start = self.content as usize;
+            let end = start + list_header_length(self.children);
+            let before = self.content;
+            self.splice(start..end, |composer| composer.list(count));
+            self.content = before;
+        }
+        self.children = count;
+    }
+
+    /// Keeps the list header before the tag up to date.
+    #[inline]
+    fn count_entries(&mut self) {
+        let entries = self.entries();
+        if let Ok(entries) = u8::try_from(entries)
+            && let Some(byte) = self.composer.bytes.get_mut(TAG - 1)
+        {
+            *byte = entries;
+        } else {
+            self.write_long_header(entries);
+        }
+    }
+
+    #[cold]
+    fn write_long_header(&mut self, entries: u32) {
+        let mut header = Composer { bytes: Vec::with_capacity(TAG), ..Composer::default() };
+        header.bytes.push(0);
+        header.list(entries);
+        self.composer.marks.add(header.marks);
+        let start = TAG - header.bytes.len();
+        if let Some(place) = self.composer.bytes.get_mut(start..TAG) {
+            place.copy_from_slice(&header.bytes);
+        }
+    }
+
+    #[inline]
+    fn set_kind(&mut self, kind: ContentKind) {
+        self.kind = kind;
+        self.count_entries();
+    }
+
     /// Sets an attribute. A key that is there already keeps its place and gets the new value.
-    pub fn set_attr(&mut self, key: &str, value: Value<'_>) {
-        self.put_attr(key, value, Repeats::Replace);
+    #[inline]
+    pub fn set_attr<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        self.put_attr(key, value.into(), Repeats::Replace);
     }
 
     /// Sets an attribute whose key is known not to be there.
@@ -209,6 +268,7 @@ impl Node {
         }
         self.keys |= bit;
         self.attributes = self.attributes.saturating_add(1);
+        self.count_entries();
         let write = |composer: &mut Composer| {
             match word {
                 Some(word) => composer.word(word),
@@ -232,7 +292,7 @@ impl Node {
         self.content = self.composer.bytes.len() as u32;
     }
 
-    /// Replaces a range before the content.
+    /// Replaces a range before the content, or the list header at its beginning.
     fn splice(&mut self, range: std::ops::Range<usize>, write: impl FnOnce(&mut Composer)) {
         let mut part = Composer::default();
         write(&mut part);
@@ -244,7 +304,7 @@ impl Node {
         self.composer.bytes.splice(range, part.bytes);
         let moved = |at: u32| (at as usize + new - old) as u32;
         self.content = moved(self.content);
-        for aside in &mut self.aside {
+        for aside in self.aside.iter_mut().flat_map(|aside| aside.iter_mut()) {
             aside.at = moved(aside.at);
         }
     }
@@ -255,13 +315,12 @@ impl Node {
         for (key, item) in root.items() {
             copy.add_attr(&key.text(), item_value(item));
         }
-        copy.children = root.children().count() as u32;
-        let body = root.body();
-        copy.kind = match body {
-            _ if copy.children > 0 => ContentKind::Children,
-            Some(_) => ContentKind::Value,
-            None => ContentKind::None,
-        };
+        let (children, body) = (root.children().count(), root.body());
+        if children > 0 {
+            copy.set_children(children as u32);
+        } else if body.is_some() {
+            copy.set_kind(ContentKind::Value);
+        }
         copy.copy_body(body);
         for node in root.descendants().skip(1) {
             let (attributes, children) = (node.items().count(), node.children().count());
@@ -283,7 +342,7 @@ impl Node {
 
     fn copy_body(&mut self, body: Option<Body<'_>>) {
         match body {
-            Some(Body::Bytes(bytes)) => self.composer.content(bytes.into(), &mut self.aside),
+            Some(Body::Bytes(bytes)) => self.put_bytes(bytes.into()),
             Some(Body::Text(text)) => self.composer.text(&text.text()),
             Some(Body::Jid(jid)) => self.composer.jid(&jid.to_jid(), Pack::All, InteropJid::Append),
             _ => {}
@@ -293,7 +352,7 @@ impl Node {
     /// Where the value of a key stands.
     fn find_value(&self, key: &str) -> Option<std::ops::Range<usize>> {
         let attributes = self.composer.bytes.get(..self.content as usize)?;
-        let mut reader = Reader::<true>::at(attributes, 0);
+        let mut reader = Reader::<true>::at(attributes, TAG);
         reader.filled(DecodeErrorKind::EmptyTag).ok()?;
         while reader.left() > 0 {
             let found: Str<'_> = reader.filled(DecodeErrorKind::EmptyKey).ok()?;
@@ -309,42 +368,49 @@ impl Node {
     #[inline]
     fn set_bytes(&mut self, bytes: Cow<'_, [u8]>) {
         if self.begin_value(0) {
-            self.composer.content(bytes, &mut self.aside);
+            self.put_bytes(bytes);
+        }
+    }
+
+    /// Bytes as content; long ones are kept aside.
+    #[inline]
+    fn put_bytes(&mut self, bytes: Cow<'_, [u8]>) {
+        if bytes.len() < ASIDE_FROM {
+            self.composer.sized(&bytes);
+        } else {
+            let at = self.composer.bytes.len() as u32;
+            self.aside.get_or_insert_default().push(Aside { at, bytes: bytes.into_owned() });
+            self.composer.bytes.push(MARK_ASIDE);
         }
     }
 
     /// Makes room for content that is one value.
+    #[inline]
     fn begin_value(&mut self, length: usize) -> bool {
         self.tape.take();
-        self.clear_content();
+        if self.kind != ContentKind::None {
+            self.clear_content();
+        }
         if self.composer.bytes.len() + length > MOST_BYTES {
             self.composer.marks.add(Marks::TOO_LONG);
             return false;
         }
-        self.kind = ContentKind::Value;
+        self.set_kind(ContentKind::Value);
         true
     }
 
     fn clear_content(&mut self) {
         self.composer.bytes.truncate(self.content as usize);
-        self.aside.clear();
+        self.aside = None;
         self.children = 0;
-        self.kind = ContentKind::None;
+        self.set_kind(ContentKind::None);
     }
 
     /// Entries of the node's list: its tag, its attributes and, if there is any, its content.
     #[inline]
-    pub(crate) fn entries(&self) -> u32 {
+    fn entries(&self) -> u32 {
         let content = u32::from(self.kind != ContentKind::None);
         self.attributes.saturating_mul(2).saturating_add(1 + content)
-    }
-
-    pub(crate) fn child_count(&self) -> u32 {
-        self.children
-    }
-
-    pub(crate) fn is_parent(&self) -> bool {
-        self.kind == ContentKind::Children
     }
 
     pub(crate) fn marks(&self) -> Marks {
@@ -352,13 +418,24 @@ impl Node {
     }
 
     pub(crate) fn asides(&self) -> &[Aside] {
-        &self.aside
+        self.aside.as_deref().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// What stands before the content, and the content.
+    /// The stanza, with marks for what is kept aside, behind a flags byte of 0.
     #[inline]
-    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
-        self.composer.bytes.split_at_checked(self.content as usize).unwrap_or_default()
+    pub(crate) fn payload(&self) -> &[u8] {
+        let start = TAG - 1 - list_header_length(self.entries());
+        self.composer.bytes.get(start..).unwrap_or_default()
+    }
+
+    #[inline]
+    fn stanza(&self) -> &[u8] {
+        self.payload().get(1..).unwrap_or_default()
+    }
+
+    /// How far positions in [`Self::payload`] lie before those in [`Self::asides`].
+    pub(crate) fn payload_start(&self) -> usize {
+        self.composer.bytes.len() - self.payload().len()
     }
 }
 

@@ -80,14 +80,28 @@ pub(crate) fn packable(text: &str) -> Option<Alphabet> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
     }
+    let (chunks, rest) = text.as_bytes().as_chunks::<8>();
     let mut common = IN_NIBBLE | IN_HEX;
-    for byte in text.bytes() {
-        common &= class(byte);
-        if common & (IN_NIBBLE | IN_HEX) == 0 {
-            return None;
+    for chunk in chunks {
+        if !all_digits(u64::from_le_bytes(*chunk)) {
+            common &= chunk.iter().fold(common, |common, byte| common & class(*byte));
         }
     }
-    Some(if common & IN_NIBBLE != 0 { Alphabet::Nibble } else { Alphabet::Hex })
+    common &= rest.iter().fold(common, |common, byte| common & class(*byte));
+    match (common & IN_NIBBLE != 0, common & IN_HEX != 0) {
+        (true, _) => Some(Alphabet::Nibble),
+        (false, true) => Some(Alphabet::Hex),
+        (false, false) => None,
+    }
+}
+
+/// Whether eight bytes are all ASCII digits: neither below `0` nor above `9`.
+#[inline]
+fn all_digits(bytes: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let below = bytes.wrapping_sub(ONES * b'0' as u64);
+    let above = bytes.wrapping_add(ONES * (127 - b'9') as u64);
+    (bytes | below | above) & (ONES * 128) == 0
 }
 
 /// Writes a string that [`packable`] has found to be of this alphabet.
@@ -95,9 +109,16 @@ pub(crate) fn packable(text: &str) -> Option<Alphabet> {
 pub(crate) fn pack(out: &mut Vec<u8>, text: &str, alphabet: Alphabet) {
     let (pairs, odd) = text.as_bytes().as_chunks::<2>();
     let header = (pairs.len() + odd.len()) as u8 | if odd.is_empty() { 0 } else { 128 };
-    out.extend_from_slice(&[alphabet.marker(), header]);
-    out.extend(pairs.iter().map(|[high, low]| class(*high) << 4 | class(*low) & 15));
-    out.extend(odd.iter().map(|high| class(*high) << 4 | PAD));
+    let mut packed = [0; 2 + LONGEST.div_ceil(2)];
+    let [marker, count, places @ ..] = &mut packed;
+    (*marker, *count) = (alphabet.marker(), header);
+    for (place, [high, low]) in places.iter_mut().zip(pairs) {
+        *place = class(*high) << 4 | class(*low) & 15;
+    }
+    if let ([high], Some(place)) = (odd, places.get_mut(pairs.len())) {
+        *place = class(*high) << 4 | PAD;
+    }
+    out.extend_from_slice(packed.get(..2 + pairs.len() + odd.len()).unwrap_or_default());
 }
 
 /// Whether packed bytes keep to the rules. `odd` says that the last lower half is padding.
@@ -119,12 +140,12 @@ pub(crate) fn well_formed(bytes: &[u8], alphabet: Alphabet, odd: bool) -> bool {
 /// The characters of well-formed packed bytes.
 pub(crate) fn unpack(bytes: &[u8], alphabet: Alphabet, odd: bool) -> String {
     let pairs = alphabet.pairs();
-    let mut text = Vec::with_capacity(bytes.len() * 2);
+    // The exact length, so that the string is not moved when it becomes a box.
+    let length = (bytes.len() * 2).saturating_sub(usize::from(odd));
+    let mut text = Vec::with_capacity(length);
     for byte in bytes {
-        text.extend_from_slice(pairs.get(usize::from(*byte)).unwrap_or(&[NONE; 2]));
-    }
-    if odd {
-        text.pop();
+        let pair = pairs.get(usize::from(*byte)).unwrap_or(&[NONE; 2]);
+        text.extend_from_slice(pair.get(..length - text.len()).unwrap_or(pair));
     }
     String::from_utf8(text).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 
 use crate::decode::Frame;
-use crate::encode::append;
+use crate::encode::encode_flagged;
 use crate::{DecodeError, DecodeErrorKind as Kind, EncodeError, EncodeOptions, Limits, Node};
 
 /// Flag: the stanza is one zlib stream. All other bits are ignored. PEERS.
@@ -18,8 +18,7 @@ const COMPRESSED: u8 = 2;
 /// # Errors
 /// If the node, or one below it, has no encoding; see [`EncodeError`].
 pub fn encode_payload(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
-    let mut payload = vec![0];
-    append(node, options, &mut payload)?;
+    let payload = encode_flagged(node, options)?;
     let stanza = payload.get(1..).unwrap_or_default();
     if options.compress_above.is_some_and(|limit| stanza.len() > limit)
         && let Some(compressed) = deflate(stanza)
@@ -30,6 +29,8 @@ pub fn encode_payload(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, E
     Ok(payload)
 }
 
+/// Kept out of its callers, whose stack frames it would enlarge by 64 KiB.
+#[inline(never)]
 fn deflate(stanza: &[u8]) -> Option<Vec<u8>> {
     let mut encoder = ZlibEncoder::new(vec![COMPRESSED], Compression::default());
     encoder.write_all(stanza).ok()?;
@@ -64,6 +65,7 @@ pub fn decode_payload_ref<'a>(payload: &'a [u8], limits: &Limits) -> Result<Fram
 
 /// Inflates a zlib stream that must be whole and have nothing behind it. Never holds more than one byte
 /// beyond the limit.
+#[inline(never)]
 fn inflate(stream: &[u8], max: usize) -> Result<Vec<u8>, DecodeError> {
     let mut inflater = Decompress::new(true);
     let mut out = Vec::new();

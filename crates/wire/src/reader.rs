@@ -7,7 +7,7 @@ use crate::jid::{Jid, Server};
 use crate::packing::{self, Alphabet};
 use crate::token::{
     AD_JID, BINARY_8, BINARY_20, BINARY_32, DICTIONARY_0, DICTIONARY_3, FB_JID, HEX_8, INTEROP_JID, JID_PAIR,
-    LIST_8, LIST_16, LIST_EMPTY, MARK_ASIDE, MARK_JID, MARK_LIST, MARK_TEXT, NIBBLE_8, Word,
+    LIST_8, LIST_16, LIST_EMPTY, MARK_ASIDE, MARK_JID, MARK_LIST, MARK_TEXT, NIBBLE_8, USER_SERVER, Word,
 };
 
 /// What follows an interoperability JID in the form that names its server.
@@ -175,6 +175,7 @@ impl<'a, const TRUSTED: bool> Reader<'a, TRUSTED> {
     }
 
     /// The JID that begins with this byte, which has been read.
+    #[inline]
     fn jid(&mut self, first: u8) -> Result<JidParts<'a>, Kind> {
         match first {
             JID_PAIR => {
@@ -223,6 +224,7 @@ impl<'a, const TRUSTED: bool> Reader<'a, TRUSTED> {
     }
 
     /// The user of a JID that may be empty.
+    #[inline]
     fn user(&mut self) -> Result<Str<'a>, Kind> {
         match self.byte()? {
             LIST_EMPTY => Ok(Str::Plain(&[])),
@@ -323,6 +325,7 @@ impl JidParts<'_> {
     pub(crate) fn to_jid(self) -> Jid {
         let server = match self.server {
             Host::Implied(server) => server.clone(),
+            Host::Named(Str::Word(word)) if word == USER_SERVER => Server::User,
             Host::Named(name) => Server::named(&name.text()),
         };
         Jid::from_parts(self.user.text().into(), server, self.device, self.integrator)

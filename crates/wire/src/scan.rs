@@ -25,13 +25,12 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<Tape, DecodeError> 
     result.map(|()| scan.tape).map_err(|kind| DecodeError::new(kind, scan.reader.at))
 }
 
-/// Indexes what a node has composed: `bytes` hold its tag, its attributes and, from `root.content` on, its
-/// content; `root.left` is the number of its children.
+/// Indexes what a node has composed below its `root`, of which `left` is the number of children.
 pub(crate) fn index(bytes: &[u8], root: Entry) -> Tape {
     let mut scan = Scan { reader: Reader::<true>::at(bytes, root.content as usize), tape: Tape::new() };
     scan.tape.push(root);
     if root.kind == ContentKind::Children {
-        let complete = scan.nodes(0, usize::MAX);
+        let complete = scan.reader.body().and_then(|_| scan.nodes(0, usize::MAX));
         debug_assert_eq!(complete, Ok(()), "a node composes what it can read");
     }
     scan.tape
@@ -108,7 +107,7 @@ impl<const TRUSTED: bool> Scan<'_, TRUSTED> {
         }
         let start = self.reader.at;
         // One bit per key; a key whose bit is set already is compared with those before it.
-        let mut seen = 0u64;
+        let mut seen = 0;
         for earlier in 0..count {
             let at = self.reader.at;
             let key = self.reader.filled(Kind::EmptyKey)?;
@@ -146,9 +145,9 @@ impl<const TRUSTED: bool> Scan<'_, TRUSTED> {
     }
 }
 
-/// One of 64 bits for a key, the same for every form of it.
+/// One of 32 bits for a key, the same for every form of it.
 #[inline]
-pub(crate) fn key_bit(key: Str<'_>) -> u64 {
+fn key_bit(key: Str<'_>) -> u32 {
     match key {
         Str::Word(word) => word_bit(Some(word)),
         Str::Plain(bytes) => word_bit(std::str::from_utf8(bytes).ok().and_then(Word::find)),
@@ -158,9 +157,9 @@ pub(crate) fn key_bit(key: Str<'_>) -> u64 {
 
 /// The bit of a word; all other strings share one.
 #[inline]
-pub(crate) fn word_bit(word: Option<Word>) -> u64 {
+pub(crate) fn word_bit(word: Option<Word>) -> u32 {
     match word {
-        Some(word) => 1 << (word.code() % 63),
-        None => 1 << 63,
+        Some(word) => 1 << (word.code() % 31),
+        None => 1 << 31,
     }
 }

@@ -31,6 +31,10 @@ pub(crate) const MARK_LIST: u8 = 243;
 const SINGLES: usize = 235;
 /// Longest word in bytes.
 const LONGEST: usize = 48;
+/// Longest word that could be packed, in bytes.
+pub(crate) const LONGEST_PACKABLE_WORD: usize = 4;
+/// The server of users.
+pub(crate) const USER_SERVER: Word = Word(3);
 /// Slots of the lookup table: a power of two, about three times the number of words.
 const SLOTS: usize = 4096;
 
@@ -185,6 +189,14 @@ mod tests {
         }
         assert_eq!(Word::single(0), None);
         assert_eq!(Word::single(236), None);
+    }
+
+    #[test]
+    fn what_is_said_of_words_is_true() {
+        assert_eq!(USER_SERVER.text(), "s.whatsapp.net");
+        let packable = WORDS.iter().filter(|word| crate::packing::packable(word).is_some());
+        assert_eq!(packable.map(|word| word.len()).max(), Some(LONGEST_PACKABLE_WORD));
+        assert_eq!(WORDS.iter().map(|word| word.len()).max(), Some(LONGEST));
     }
 
     #[test]
