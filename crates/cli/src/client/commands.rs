@@ -1,0 +1,161 @@
+//! The commands that do one thing and end.
+
+use landbridge::store::ClientStore;
+use serde_json::json;
+
+use super::Style;
+use super::open::{Opener, failure, store_failure, user};
+use crate::failure::Failure;
+use crate::output;
+
+/// Whom the command is about.
+#[derive(Debug, clap::Args)]
+pub(super) struct Peer {
+    /// A phone number, or an address
+    #[arg(value_name = "USER")]
+    user: String,
+}
+
+/// `keys`
+#[derive(Debug, clap::Args)]
+pub(super) struct Keys {
+    /// Fetch and check the keys of this user instead; each time uses up one of theirs
+    #[arg(long, value_name = "USER")]
+    of: Option<String>,
+}
+
+pub(super) async fn enlist(opener: &Opener, style: Style) -> Result<(), Failure> {
+    let settings = &opener.settings;
+    let identifier = settings.need(&settings.remembered.identifier, "--identifier")?;
+    let integrator = *settings.need(&settings.remembered.integrator, "--integrator")?;
+    // Asked for before anything is made.
+    settings.need(&settings.remembered.chat, "--chat")?;
+    settings.need(&settings.remembered.token_url, "--token-url")?;
+    settings.need(&settings.remembered.session, "--session")?;
+    settings.make_directory()?;
+    let client = opener.build(opener.store()?)?;
+    let address = client.enlist(identifier, integrator).await.map_err(failure)?;
+    settings.remember()?;
+    match style {
+        Style::Json => output::json(&json!({ "login": address.to_string(), "identifier": identifier })),
+        Style::Text => output::line(&format!("{identifier} is {address}")),
+    }
+}
+
+pub(super) async fn ping(opener: &Opener, style: Style) -> Result<(), Failure> {
+    let client = opener.connect().await?;
+    let trip = client.ping().await.map_err(failure)?;
+    client.disconnect().await;
+    let ms = trip.time.as_secs_f64() * 1000.0;
+    match style {
+        Style::Json => output::json(&json!({ "ms": ms, "server_time": trip.server_time })),
+        Style::Text => output::line(&format!("answer after {ms:.2} ms")),
+    }
+}
+
+pub(super) async fn keys(keys: Keys, opener: &Opener, style: Style) -> Result<(), Failure> {
+    match keys.of {
+        Some(of) => peer_keys(&of, opener, style).await,
+        None => own_keys(opener, style).await,
+    }
+}
+
+async fn peer_keys(of: &str, opener: &Opener, style: Style) -> Result<(), Failure> {
+    let of = user(of)?;
+    let client = opener.connect().await?;
+    let keys = client.fetch_keys(&of).await.map_err(failure)?;
+    client.disconnect().await;
+    let identity = hex::encode(keys.identity.as_bytes());
+    match style {
+        Style::Json => output::json(&json!({
+            "user": of.to_string(),
+            "identity": identity,
+            "registration_id": keys.registration_id,
+        })),
+        Style::Text => output::line(&format!(
+            "{of}\n  identity         {identity}\n  registration id  {}\n  signed prekey    signature verified",
+            keys.registration_id,
+        )),
+    }
+}
+
+/// Connects, which uploads what is missing, and then reads the books.
+async fn own_keys(opener: &Opener, style: Style) -> Result<(), Failure> {
+    let client = opener.connect().await?;
+    client.disconnect().await;
+    drop(client);
+    let mut store = opener.store()?;
+    let read = || {
+        let tx = store.begin()?;
+        Ok((tx.account()?, tx.prekey_counts()?, tx.signed_prekeys()?))
+    };
+    let (account, counts, signed) = { read }().map_err(|error| store_failure(&error))?;
+    let account = account
+        .ok_or_else(|| Failure::runtime("the account is gone; run `landbridge client enlist` again"))?;
+    let identity = hex::encode(account.identity.public().as_bytes());
+    let login = account.enlistment.login().unwrap_or_default();
+    let newest = signed.first();
+    match style {
+        Style::Json => output::json(&json!({
+            "login": login,
+            "identity": identity,
+            "registration_id": account.registration_id,
+            "signed_prekey_id": newest.map(|entry| entry.key.id.get()),
+            "signed_prekey_uploaded": newest.map(|entry| entry.uploaded),
+            "prekeys": counts.stored,
+            "prekeys_to_upload": counts.to_upload,
+            "prekeys_used": counts.used,
+        })),
+        Style::Text => output::line(&format!(
+            "{login}\n  identity          {identity}\n  registration id   {}\n  signed prekey     {}\n  one-time prekeys  {} stored, {} not uploaded, {} used",
+            account.registration_id,
+            newest.map_or("none".to_owned(), |entry| entry.key.id.to_string()),
+            counts.stored,
+            counts.to_upload,
+            counts.used,
+        )),
+    }
+}
+
+pub(super) async fn block(peer: &Peer, opener: &Opener, style: Style) -> Result<(), Failure> {
+    let user = user(&peer.user)?;
+    let client = opener.connect().await?;
+    client.block(&user).await.map_err(failure)?;
+    client.disconnect().await;
+    match style {
+        Style::Json => output::json(&json!({ "user": user.to_string(), "blocked": true })),
+        Style::Text => output::line(&format!("{user} is blocked")),
+    }
+}
+
+pub(super) async fn unblock(peer: &Peer, opener: &Opener, style: Style) -> Result<(), Failure> {
+    let user = user(&peer.user)?;
+    let client = opener.connect().await?;
+    client.unblock(&user).await.map_err(failure)?;
+    client.disconnect().await;
+    match style {
+        Style::Json => output::json(&json!({ "user": user.to_string(), "blocked": false })),
+        Style::Text => output::line(&format!("{user} is no longer blocked")),
+    }
+}
+
+pub(super) async fn blocklist(opener: &Opener, style: Style) -> Result<(), Failure> {
+    let client = opener.connect().await?;
+    let blocked = client.blocklist().await.map_err(failure)?;
+    client.disconnect().await;
+    let blocked: Vec<String> = blocked.iter().map(ToString::to_string).collect();
+    match style {
+        Style::Json => output::json(&json!({ "blocked": blocked })),
+        Style::Text if blocked.is_empty() => output::line("nobody is blocked"),
+        Style::Text => output::line(&blocked.join("\n")),
+    }
+}
+
+pub(super) async fn delete(opener: &Opener, style: Style) -> Result<(), Failure> {
+    let client = opener.connect().await?;
+    client.delete_account().await.map_err(failure)?;
+    match style {
+        Style::Json => output::json(&json!({ "deleted": true })),
+        Style::Text => output::line("the account is deleted and its keys are gone; messages stay"),
+    }
+}

@@ -1,0 +1,141 @@
+//! From settings to a client, and from its errors to sentences.
+
+use landbridge::noise::{PinnedRoot, PublicKey};
+use landbridge::store::{ClientStore, SqliteStore, StoreError};
+use landbridge::transport::HttpClient;
+use landbridge::wire::Jid;
+use landbridge::{Client, Direction, Error, HttpTokenSource, Reaction, TracedStanza};
+use landbridge_stanza::Profile;
+
+use super::settings::Settings;
+use crate::failure::{Failure, with_causes};
+
+/// Makes clients.
+pub(super) struct Opener {
+    pub(super) settings: Settings,
+    pub(super) profile: Profile,
+    pub(super) trace: bool,
+}
+
+impl Opener {
+    /// Opens the store. The lock in it keeps a second command from using the account at the same time.
+    pub(super) fn store(&self) -> Result<SqliteStore, Failure> {
+        SqliteStore::open(self.settings.data.join("client.db")).map_err(|error| store_failure(&error))
+    }
+
+    /// Refuses commands that need an account where there is none, before anything is made or asked for.
+    fn check_account(&self, store: &mut SqliteStore) -> Result<(), Failure> {
+        let account = store.begin().and_then(|tx| tx.account()).map_err(|error| store_failure(&error))?;
+        match account {
+            Some(account) if account.enlistment.login().is_some() => Ok(()),
+            _ => Err(self.no_account()),
+        }
+    }
+
+    fn no_account(&self) -> Failure {
+        let data = self.settings.data.display();
+        Failure::runtime(format!(
+            "there is no enlisted account in {data}; run `landbridge client enlist` first"
+        ))
+    }
+
+    /// A client for an account that is enlisted.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        if !self.settings.data.join("client.db").exists() {
+            return Err(self.no_account());
+        }
+        let mut store = self.store()?;
+        self.check_account(&mut store)?;
+        self.build(store)
+    }
+
+    /// A client on a store.
+    pub(super) fn build(&self, store: SqliteStore) -> Result<Client, Failure> {
+        let remembered = &self.settings.remembered;
+        let chat = self.settings.need(&remembered.chat, "--chat")?;
+        let token_url = self.settings.need(&remembered.token_url, "--token-url")?;
+        let session = self.settings.need(&remembered.session, "--session")?;
+        let http = HttpClient::builder().build().map_err(|error| Failure::from_error(&error))?;
+        let mut builder = Client::builder()
+            .store(store)
+            .profile(self.profile.clone())
+            .endpoint(chat.clone())
+            .token_source(HttpTokenSource::new(http, token_url.clone(), session));
+        if let Some(url) = &remembered.enlist_url {
+            builder = builder.enlistment_url(url.clone());
+        }
+        if let Some(key) = &remembered.root_key {
+            builder = builder.trust(PinnedRoot::new(root_key(key)?));
+        }
+        if self.trace {
+            builder = builder.trace(print_stanza);
+        }
+        builder.build().map_err(failure)
+    }
+
+    /// A connected client.
+    pub(super) async fn connect(&self) -> Result<Client, Failure> {
+        let client = self.client()?;
+        client.connect().await.map_err(failure)?;
+        Ok(client)
+    }
+}
+
+fn print_stanza(stanza: TracedStanza) {
+    let arrow = match stanza.direction {
+        Direction::Out => ">",
+        Direction::In => "<",
+    };
+    eprintln!("{arrow} {} bytes {}", stanza.wire_bytes, stanza.xml);
+}
+
+fn root_key(text: &str) -> Result<PublicKey, Failure> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| PublicKey::from_slice(&bytes).ok());
+    bytes.ok_or_else(|| Failure::usage("the --root-key is not 64 hex digits"))
+}
+
+/// A WhatsApp user as typed: a number, with or without a plus, or a whole address.
+pub(super) fn user(text: &str) -> Result<Jid, Failure> {
+    let number = text.strip_prefix('+').unwrap_or(text);
+    if (5..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Jid::user(number));
+    }
+    match text.parse::<Jid>() {
+        Ok(jid) if text.contains('@') && !jid.user_part().is_empty() => Ok(jid),
+        _ => Err(Failure::usage(format!(
+            "{text:?} is neither a phone number nor an address such as 14155551001@s.whatsapp.net"
+        ))),
+    }
+}
+
+/// What an error of the store means to the user.
+pub(super) fn store_failure(error: &StoreError) -> Failure {
+    Failure::runtime(with_causes(error))
+}
+
+/// What an error of the client means to the user: what happened, and what to do.
+pub(super) fn failure(error: Error) -> Failure {
+    let sentence = error.chain();
+    match (&error, error.reaction()) {
+        (Error::Setup { .. } | Error::BadIdentity { .. }, _) => Failure::usage(sentence),
+        (Error::OtherAccount, _) => {
+            Failure::usage(sentence).hint("choose another --data, or delete that account first")
+        }
+        (Error::Token { .. }, Reaction::AskUser) => {
+            Failure::runtime(sentence).hint("give a --session that the partner's server knows")
+        }
+        (_, Reaction::Reenlist) => {
+            Failure::runtime(sentence).hint("run `landbridge client enlist` again, it keeps your keys")
+        }
+        (_, Reaction::RetryAfter(wait)) if wait.as_secs() > 1 => {
+            Failure::runtime(sentence).hint(&format!("try again in {} s", wait.as_secs()))
+        }
+        (_, Reaction::RetryAfter(_)) => Failure::runtime(sentence).hint("check the addresses and try again"),
+        (_, Reaction::NewToken) => Failure::runtime(sentence).hint("try again, which fetches a new token"),
+        (_, Reaction::AskUser) => {
+            Failure::runtime(sentence).hint("the account is in use elsewhere; stop that one first")
+        }
+        (_, Reaction::FixRequest) => Failure::runtime(sentence).hint("change the command"),
+        _ => Failure::runtime(sentence).hint("trying again will not help; --trace shows what was said"),
+    }
+}

@@ -1,0 +1,109 @@
+//! `send`: one text, and how far it has got.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use landbridge::Client;
+use landbridge::stanza::MessageId;
+use landbridge::store::OutState;
+use landbridge::wire::Jid;
+use serde_json::json;
+
+use super::Style;
+use super::open::{Opener, failure, user};
+use crate::failure::Failure;
+use crate::output;
+
+/// How far a message must get before the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    /// Accepted by the server
+    Sent,
+    /// On the recipient's device
+    Delivered,
+    /// Read by the recipient
+    Read,
+}
+
+/// `send`
+#[derive(Debug, clap::Args)]
+pub(super) struct Send {
+    /// A phone number, or an address
+    #[arg(long, value_name = "USER")]
+    to: String,
+    /// The text
+    #[arg(long)]
+    text: String,
+    /// How far the message must get before the command ends
+    #[arg(long, value_name = "STATE", default_value = "sent")]
+    wait: Wait,
+    /// How many seconds to wait for that
+    #[arg(long, value_name = "SECS", default_value_t = 30)]
+    timeout: u64,
+}
+
+pub(super) async fn run(send: Send, opener: &Opener, style: Style) -> Result<(), Failure> {
+    let to = user(&send.to)?;
+    let goal = match send.wait {
+        Wait::Sent => OutState::Sent,
+        Wait::Delivered => OutState::Delivered,
+        Wait::Read => OutState::Read,
+    };
+    let client = opener.connect().await?;
+    let id = client.send_text(&to, &send.text).await.map_err(failure)?;
+    let waited =
+        tokio::time::timeout(Duration::from_secs(send.timeout), reach(&client, &to, &id, goal)).await;
+    let state = client.message_state(&to, &id).await.map_err(failure)?.unwrap_or(OutState::Pending);
+    client.disconnect().await;
+    if let Ok(outcome) = waited {
+        outcome?;
+    } else {
+        return Err(Failure::runtime(format!(
+            "message {id} to {to} is stored and {} after {} s; it goes on by itself with the next command that connects",
+            name(state),
+            send.timeout
+        )));
+    }
+    match style {
+        Style::Json => {
+            output::json(&json!({ "id": id.to_string(), "to": to.to_string(), "state": name(state) }))
+        }
+        Style::Text => output::line(&format!("message {id} to {to} is {}", name(state))),
+    }
+}
+
+fn name(state: OutState) -> &'static str {
+    match state {
+        OutState::Pending => "pending",
+        OutState::Sent => "sent",
+        OutState::Failed => "failed",
+        OutState::Delivered => "delivered",
+        OutState::Read => "read",
+        OutState::Played => "played",
+    }
+}
+
+/// Looks at the message's stored state until it is at least `goal`.
+///
+/// The stream of events would tell at once, but taking from it confirms messages that came in meanwhile, and those are for `listen`.
+async fn reach(client: &Client, to: &Jid, id: &MessageId, goal: OutState) -> Result<(), Failure> {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    loop {
+        match client.message_state(to, id).await.map_err(failure)? {
+            Some(OutState::Failed) => {
+                return Err(Failure::runtime(format!(
+                    "message {id} to {to} was refused; --trace shows with which code"
+                )));
+            }
+            Some(state) if state >= goal => return Ok(()),
+            _ => {}
+        }
+        tokio::select! {
+            ending = client.closed() => {
+                let why = ending.map_or_else(|| "the connection is gone".to_owned(), |ending| ending.to_string());
+                return Err(Failure::runtime(format!("{why}; message {id} to {to} is stored and goes on with the next command that connects")));
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The configuration file. Flags win over environment variables, those over the file, the file over defaults.
+//!
+//! The file is read into structures that refuse unknown keys, since a mistyped key that is passed over is a setting that is
+//! silently not in force. Environment variables belong to flags (see each flag's help); one that looks like a setting of a server or of the
+//! client and is none is refused for the same reason.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use landbridge_stanza::Profile;
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The file that is read if it is there and none is named.
+pub(crate) const DEFAULT_FILE: &str = "landbridge.toml";
+
+/// Everything that a configuration file may contain.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(default)]
+    pub(crate) sandbox: SandboxSection,
+    #[serde(default)]
+    pub(crate) partner: PartnerSection,
+    #[serde(default)]
+    pub(crate) client: ClientSection,
+    /// What no public document settles, for client and sandbox alike.
+    #[serde(default)]
+    pub(crate) profile: Profile,
+}
+
+/// `[sandbox]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SandboxSection {
+    pub(crate) chat: Option<SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) rate_limits: Option<crate::sandbox::RateLimits>,
+    pub(crate) calm: Option<bool>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) allow_remote: Option<bool>,
+    /// Integrator id to base URL.
+    #[serde(default)]
+    pub(crate) partners: BTreeMap<String, String>,
+}
+
+/// `[partner]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartnerSection {
+    pub(crate) addr: Option<SocketAddr>,
+    pub(crate) admin_addr: Option<SocketAddr>,
+    pub(crate) base_url: Option<String>,
+    pub(crate) integrator: Option<u16>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) insecure_dev_auth: Option<bool>,
+    pub(crate) tokens_per_hour: Option<u32>,
+    pub(crate) allow_remote: Option<bool>,
+    /// Session token to identifier, with `insecure_dev_auth`.
+    #[serde(default)]
+    pub(crate) dev_users: BTreeMap<String, String>,
+}
+
+/// `[client]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientSection {
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) chat: Option<String>,
+    pub(crate) enlist_url: Option<String>,
+    pub(crate) root_key: Option<String>,
+    pub(crate) token_url: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) identifier: Option<String>,
+    pub(crate) integrator: Option<u16>,
+}
+
+impl Config {
+    /// Reads the named file, or the default one if it is there.
+    pub(crate) fn load(named: Option<&Path>) -> Result<Self, Failure> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(Failure::usage(format!(
+                    "the configuration file {} cannot be read: {error}",
+                    path.display()
+                )));
+            }
+        };
+        Self::parse(&text).map_err(|problem| Failure::usage(format!("{}{problem}", path.display())))
+    }
+
+    /// The configuration, or ", line n: what is wrong".
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            let message = error.message().replace("unknown field", "unknown key");
+            let message = message.replace('\n', " ");
+            match error.span() {
+                Some(span) => {
+                    let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
+                    format!(", line {line}: {message}")
+                }
+                None => format!(": {message}"),
+            }
+        })
+    }
+}
+
+/// Refuses environment variables that look like settings of a command and are none.
+pub(crate) fn check_environment(
+    command: &clap::Command,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(), Failure> {
+    let known = known_variables(command);
+    for (name, _) in variables {
+        let Some(name) = name.to_str() else { continue };
+        let ours = ["LANDBRIDGE_SANDBOX_", "LANDBRIDGE_PARTNER_", "LANDBRIDGE_CLIENT_"];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) && !known.iter().any(|known| known == name) {
+            return Err(Failure::usage(format!(
+                "the environment variable {name} is no setting; see the flags' help"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn known_variables(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(known_variables)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_every_section_is_read() {
+        let text = r#"
+            [sandbox]
+            chat = "127.0.0.1:5222"
+            http = "127.0.0.1:8080"
+            data = "sandbox-data"
+            rate_limits = "off"
+            calm = true
+            seed = 7
+            allow_remote = false
+            [sandbox.partners]
+            1 = "http://127.0.0.1:9000"
+            [partner]
+            addr = "127.0.0.1:9000"
+            admin_addr = "127.0.0.1:9001"
+            base_url = "https://partner.example"
+            integrator = 1
+            data = "partner-data"
+            insecure_dev_auth = true
+            tokens_per_hour = 60
+            allow_remote = false
+            [partner.dev_users]
+            secret = "alice"
+            [client]
+            data = "client-data"
+            chat = "127.0.0.1:5222"
+            enlist_url = "http://127.0.0.1:8080/3p/interop_reg"
+            root_key = "00"
+            token_url = "http://127.0.0.1:9000/token"
+            session = "secret"
+            identifier = "alice"
+            integrator = 1
+            [profile.keys]
+        "#;
+        let config = Config::parse(text).ok().unwrap();
+        assert_eq!(config.sandbox.partners["1"], "http://127.0.0.1:9000");
+        assert_eq!(config.partner.dev_users["secret"], "alice");
+        assert_eq!(config.client.integrator, Some(1));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_name_line_and_key() {
+        for (text, expected) in [
+            ("[sandbox]\nchatt = 1\n", ", line 2: unknown key `chatt`"),
+            ("[sandbx]\n", ", line 1: unknown key `sandbx`"),
+            ("[client]\n\nintegrator = \"one\"\n", ", line 3: invalid type"),
+            ("[sandbox]\nchat = \"nowhere\"\n", ", line 2: "),
+            ("[sandbox\n", ", line 1: "),
+        ] {
+            let problem = Config::parse(text).err().unwrap();
+            assert!(problem.starts_with(expected), "{problem}");
+            assert!(!problem.contains('\n'), "{problem}");
+        }
+    }
+}

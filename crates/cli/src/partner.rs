@@ -1,0 +1,170 @@
+//! `landbridge partner`
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use landbridge_enlist::IntegratorId;
+use landbridge_partner::{Partner, PartnerConfig, StartError};
+use serde::Serialize;
+
+use crate::bind::check_loopback;
+use crate::config::{Config, PartnerSection};
+use crate::failure::Failure;
+use crate::output;
+use crate::shutdown::Shutdown;
+
+/// What was typed.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Where WhatsApp and the clients come in; port 0 takes a free one [default: 127.0.0.1:8480]
+    #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_PARTNER_ADDR")]
+    addr: Option<SocketAddr>,
+    /// Where the operator comes in: health [default: 127.0.0.1:8481, or a free port if --addr has port 0]
+    #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_PARTNER_ADMIN_ADDR")]
+    admin_addr: Option<SocketAddr>,
+    /// The URL agreed with WhatsApp, and the issuer of tokens [default: http:// and the address]
+    #[arg(long, value_name = "URL", env = "LANDBRIDGE_PARTNER_BASE_URL")]
+    base_url: Option<String>,
+    /// The number WhatsApp gave this partner, 1 to 999 [default: 1]
+    #[arg(long, value_name = "ID", env = "LANDBRIDGE_PARTNER_INTEGRATOR")]
+    integrator: Option<u16>,
+    /// Where signing keys are kept; without it they live as long as the process
+    #[arg(long, value_name = "DIR", env = "LANDBRIDGE_PARTNER_DATA")]
+    data: Option<PathBuf>,
+    /// A user and the session token that proves it; repeatable, development only
+    #[arg(long = "dev-user", value_name = "TOKEN=IDENTIFIER")]
+    dev_users: Vec<String>,
+    /// Admit that --dev-user is no way to authenticate anybody
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_PARTNER_INSECURE_DEV_AUTH"
+    )]
+    insecure_dev_auth: Option<bool>,
+    /// Tokens that one user may have in an hour [default: 60]
+    #[arg(long, value_name = "N", env = "LANDBRIDGE_PARTNER_TOKENS_PER_HOUR")]
+    tokens_per_hour: Option<u32>,
+    /// Listen where other machines can connect, even with --insecure-dev-auth
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_PARTNER_ALLOW_REMOTE"
+    )]
+    allow_remote: Option<bool>,
+    /// Print one line of JSON once everything listens
+    #[arg(long)]
+    ready_json: bool,
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    base_url: &'a str,
+    jwks: String,
+    token: String,
+    addr: SocketAddr,
+    admin: SocketAddr,
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+    let ready_json = args.ready_json;
+    let settings = resolve(args, config.partner)?;
+    let mut shutdown = Shutdown::listen()?;
+    let partner = tokio::select! {
+        started = Partner::start(settings) => started.map_err(failure)?,
+        () = shutdown.requested() => return Ok(()),
+    };
+    let url = partner.base_url().trim_end_matches('/');
+    let ready = Ready {
+        ready: true,
+        base_url: partner.base_url(),
+        jwks: format!("{url}/.well-known/oauth/openid/jwks"),
+        token: format!("{url}/v1/token"),
+        addr: partner.addr(),
+        admin: partner.admin_addr(),
+    };
+    if ready_json {
+        output::json(&ready)?;
+    } else {
+        output::line(&format!(
+            "landbridge partner: a partner's server\n  base URL    {}\n  key set     {}\n  tokens      {}\n  health      http://{}/health/ready\nCtrl-C stops it.",
+            ready.base_url, ready.jwks, ready.token, ready.admin
+        ))?;
+    }
+    shutdown.requested().await;
+    tokio::select! {
+        () = partner.shutdown() => {}
+        () = shutdown.requested() => tracing::warn!("stopped without waiting for running requests"),
+    }
+    Ok(())
+}
+
+/// Flags and environment over the file over defaults.
+fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
+    let defaults = PartnerConfig::default();
+    let addr = args.addr.or(file.addr).unwrap_or(defaults.addr);
+    let mut default_admin = defaults.admin_addr;
+    if addr.port() == 0 {
+        default_admin.set_port(0);
+    }
+    let admin_addr = args.admin_addr.or(file.admin_addr).unwrap_or(default_admin);
+    let integrator = args.integrator.or(file.integrator);
+    let integrator_id = match integrator {
+        None => defaults.integrator_id,
+        Some(id) => IntegratorId::new(id)
+            .ok_or_else(|| Failure::usage(format!("integrator {id} is not from 1 to 999")))?,
+    };
+    let mut dev_users: BTreeMap<String, String> = file.dev_users;
+    for pair in args.dev_users {
+        // The pair is not repeated: its first half is a credential.
+        let (token, identifier) = (pair.split_once('='))
+            .filter(|(token, identifier)| !token.is_empty() && !identifier.is_empty())
+            .ok_or_else(|| Failure::usage("a --dev-user is not TOKEN=IDENTIFIER with both halves"))?;
+        dev_users.insert(token.to_owned(), identifier.to_owned());
+    }
+    let insecure_dev_auth = args.insecure_dev_auth.or(file.insecure_dev_auth).unwrap_or(false);
+    let allow_remote = args.allow_remote.or(file.allow_remote).unwrap_or(false);
+    if insecure_dev_auth {
+        let why = "--insecure-dev-auth lets anyone in who knows a token of a table";
+        check_loopback("the partner server", addr, allow_remote, why)?;
+    }
+    Ok(PartnerConfig {
+        addr,
+        admin_addr,
+        base_url: args.base_url.or(file.base_url),
+        integrator_id,
+        data_dir: args.data.or(file.data),
+        dev_users,
+        insecure_dev_auth,
+        tokens_per_hour: args.tokens_per_hour.or(file.tokens_per_hour).unwrap_or(defaults.tokens_per_hour),
+    })
+}
+
+fn failure(error: StartError) -> Failure {
+    let text = crate::failure::with_causes(&error);
+    match error {
+        StartError::NoAuthenticator => Failure::usage(
+            "this program authenticates users only by --dev-user with --insecure-dev-auth; embed landbridge-partner for your own sessions",
+        ),
+        StartError::InsecureDevAuth => Failure::usage(
+            "--dev-user is no way to authenticate anybody; add --insecure-dev-auth to use it for development",
+        ),
+        StartError::DevUser(_) | StartError::BaseUrl { .. } | StartError::NoBaseUrl { .. } => {
+            Failure::usage(text)
+        }
+        StartError::Listen { .. } => {
+            Failure::runtime(text).hint("choose another address, or stop what uses this one")
+        }
+        StartError::KeyFiles(_) => {
+            Failure::runtime(text).hint("mend or remove the files in the data directory")
+        }
+        _ => Failure::runtime(text),
+    }
+}

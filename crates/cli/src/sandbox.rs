@@ -1,0 +1,187 @@
+//! `landbridge sandbox`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use landbridge_sandbox::{Calm, Sandbox, SandboxConfig, SandboxError};
+use landbridge_stanza::Profile;
+use serde::{Deserialize, Serialize};
+
+use crate::bind::check_loopback;
+use crate::config::{Config, SandboxSection};
+use crate::failure::Failure;
+use crate::output;
+use crate::shutdown::Shutdown;
+
+/// Whether enlistment and sending are limited in rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RateLimits {
+    /// As the real service does.
+    On,
+    /// For load tests.
+    Off,
+}
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A partner: its integrator id (1 to 999) and base URL; repeatable
+    #[arg(
+        long = "partner",
+        value_name = "ID=URL",
+        env = "LANDBRIDGE_SANDBOX_PARTNERS",
+        value_delimiter = ','
+    )]
+    partners: Vec<String>,
+    /// Where the chat server listens; port 0 takes a free one [default: 127.0.0.1:5222]
+    #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_SANDBOX_CHAT")]
+    chat: Option<SocketAddr>,
+    /// Where enlistment, key set and control API listen [default: 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_SANDBOX_HTTP")]
+    http: Option<SocketAddr>,
+    /// Where state lives; without it, in memory
+    #[arg(long, value_name = "DIR", env = "LANDBRIDGE_SANDBOX_DATA")]
+    data: Option<PathBuf>,
+    /// Whether enlistment and sending are limited in rate [default: on]
+    #[arg(long, value_name = "WHETHER", env = "LANDBRIDGE_SANDBOX_RATE_LIMITS")]
+    rate_limits: Option<RateLimits>,
+    /// Inject no faults
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_SANDBOX_CALM"
+    )]
+    calm: Option<bool>,
+    /// Draw everything random from this seed, so that a run can be repeated; its keys are then no secrets
+    #[arg(long, value_name = "N", env = "LANDBRIDGE_SANDBOX_SEED")]
+    seed: Option<u64>,
+    /// Listen where other machines can connect: the control API has no password
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_SANDBOX_ALLOW_REMOTE"
+    )]
+    allow_remote: Option<bool>,
+    /// Print one line of JSON once everything listens
+    #[arg(long)]
+    ready_json: bool,
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    chat: String,
+    enlist: String,
+    jwks: String,
+    control: String,
+    root_key: String,
+}
+
+pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+    let ready_json = args.ready_json;
+    let settings = resolve(args, config.sandbox, config.profile)?;
+    let mut shutdown = Shutdown::listen()?;
+    let sandbox = tokio::select! {
+        started = Sandbox::start(settings) => started.map_err(failure)?,
+        () = shutdown.requested() => return Ok(()),
+    };
+    let ready = Ready {
+        ready: true,
+        chat: sandbox.chat_addr().to_string(),
+        enlist: sandbox.enlist_url(),
+        jwks: sandbox.jwks_url(),
+        control: sandbox.control_url(),
+        root_key: hex::encode(sandbox.root_key().as_bytes()),
+    };
+    if ready_json {
+        output::json(&ready)?;
+    } else {
+        output::line(&banner(&ready))?;
+    }
+    shutdown.requested().await;
+    tokio::select! {
+        () = sandbox.shutdown() => {}
+        () = shutdown.requested() => tracing::warn!("stopped without waiting for connections"),
+    }
+    Ok(())
+}
+
+fn banner(ready: &Ready) -> String {
+    let Ready { ready: _, chat, enlist, jwks, control, root_key } = ready;
+    format!(
+        "landbridge sandbox: this is a simulator, not WhatsApp\n  \
+         chat server   {chat}\n  \
+         enlistment    {enlist}\n  \
+         key set       {jwks}\n  \
+         control API   {control} (OpenAPI at {control}/openapi.json)\n  \
+         root key      {root_key}\n\
+         Ctrl-C stops it."
+    )
+}
+
+/// Flags and environment over the file over defaults.
+fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<SandboxConfig, Failure> {
+    let chat_addr = args.chat.or(file.chat).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 5222)));
+    let http_addr = args.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090)));
+    let allow_remote = args.allow_remote.or(file.allow_remote).unwrap_or(false);
+    let why = "anyone there could use its control API";
+    check_loopback("the sandbox's chat server", chat_addr, allow_remote, why)?;
+    check_loopback("the sandbox's HTTP server", http_addr, allow_remote, why)?;
+    let mut settings =
+        SandboxConfig { chat_addr, http_addr, profile, seed: args.seed.or(file.seed), ..Default::default() };
+    settings.data_dir = args.data.or(file.data);
+    settings.rate_limits = match args.rate_limits.or(file.rate_limits) {
+        Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,
+        Some(RateLimits::On) | None => landbridge_sandbox::RateLimits::On,
+    };
+    settings.calm = match args.calm.or(file.calm) {
+        Some(true) => Calm::Calm,
+        Some(false) => Calm::Faults,
+        None => Calm::default(),
+    };
+    // Partners of the command line come in the place of those of the file: a list cannot be taken from otherwise.
+    let partners = if args.partners.is_empty() {
+        file.partners.into_iter().map(|(id, url)| format!("{id}={url}")).collect()
+    } else {
+        args.partners
+    };
+    for partner in &partners {
+        let (id, url) = partner
+            .split_once('=')
+            .and_then(|(id, url)| Some((id.parse::<u16>().ok()?, url)))
+            .filter(|(id, _)| (1..=999).contains(id))
+            .ok_or_else(|| {
+                Failure::usage(format!("the partner {partner:?} is not ID=URL with an id from 1 to 999"))
+            })?;
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(Failure::usage(format!("the partner {partner:?} has no http or https URL")));
+        }
+        settings = settings.partner(id, url);
+    }
+    Ok(settings)
+}
+
+fn failure(error: SandboxError) -> Failure {
+    let text = crate::failure::with_causes(&error);
+    match error {
+        SandboxError::Integrator { .. } => Failure::usage(text),
+        SandboxError::Listen { .. } => {
+            Failure::runtime(text).hint("choose another address, or stop what uses this one")
+        }
+        SandboxError::NewerSchema { .. } => {
+            Failure::runtime(text).hint("use a newer release or another --data")
+        }
+        SandboxError::DataDir { .. } | SandboxError::Database(_) => {
+            Failure::runtime(text).hint("check --data, and that no other sandbox uses it")
+        }
+        _ => Failure::runtime(text),
+    }
+}

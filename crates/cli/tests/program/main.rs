@@ -1,0 +1,7 @@
+//! The real program, run as a process.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+#[cfg(unix)]
+mod partner;
+mod usage;

@@ -1,0 +1,91 @@
+//! `landbridge partner` as a process: ready line, HTTP, restart, signals.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use crate::common::{Server, landbridge, run, stderr};
+
+/// One HTTP/1.1 exchange, as plain text.
+fn http(url: &str, method: &str, headers: &str) -> String {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The key ids in a key set, as they stand there.
+fn key_ids(jwks: &str) -> Vec<String> {
+    jwks.split("\"kid\":\"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn keys_survive_a_restart_and_signals_end_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = [
+        "partner",
+        "--addr",
+        "127.0.0.1:0",
+        "--dev-user",
+        "session-of-alice=alice",
+        "--insecure-dev-auth",
+        "--data",
+        "partner",
+    ];
+    let mut seen = Vec::new();
+    for signal in ["TERM", "INT"] {
+        let server = Server::start(directory.path(), &args);
+        assert_eq!(server.ready["ready"], true);
+        let jwks = http(&server.text("jwks"), "GET", "");
+        assert!(jwks.starts_with("HTTP/1.1 200"), "{jwks}");
+        seen.push(key_ids(&jwks));
+        let token = http(&server.text("token"), "POST", "authorization: Bearer session-of-alice\r\n");
+        assert!(token.starts_with("HTTP/1.1 200") && token.contains("\"identifier\":\"alice\""), "{token}");
+        let refused = http(&server.text("token"), "POST", "authorization: Bearer somebody-else\r\n");
+        assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+        let (status, rest) = server.stop(signal);
+        assert_eq!(status.code(), Some(0), "after SIG{signal}");
+        assert_eq!(rest, "", "exactly one line on standard output");
+    }
+    assert!(seen[0].len() >= 2 && seen[0] == seen[1], "the keys changed: {seen:?}");
+}
+
+#[test]
+fn a_taken_address_is_a_runtime_failure_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let output = run(
+        directory.path(),
+        &["partner", "--addr", &addr, "--admin-addr", "127.0.0.1:0", "--insecure-dev-auth", "--log", "error"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(said.contains("cannot listen on") && said.contains("choose another address"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn settings_may_come_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "[partner]\naddr = \"127.0.0.1:0\"\nbase_url = \"https://partner.example/interop\"\ninsecure_dev_auth = true\n\
+                [partner.dev_users]\nsecret = \"alice\"\n";
+    std::fs::write(directory.path().join("partner.toml"), file).unwrap();
+    let server = Server::start(directory.path(), &["--config", "partner.toml", "partner"]);
+    assert_eq!(server.text("base_url"), "https://partner.example/interop");
+    assert_eq!(server.text("token"), "https://partner.example/interop/v1/token");
+    assert_eq!(server.stop("TERM").0.code(), Some(0));
+    // The same, told by the environment.
+    let output = landbridge(directory.path())
+        .args(["partner", "--addr", "127.0.0.1:0"])
+        .env("LANDBRIDGE_CONFIG", "partner.toml")
+        .env("LANDBRIDGE_PARTNER_BASE_URL", "nonsense")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "the environment wins over the file: {}", stderr(&output));
+}
