@@ -134,6 +134,7 @@ fn outside_one_failure_inside_its_reason() {
     let [a, b] = ["", "e30.e30.e30"].map(|token| verifier.open(token).unwrap_err());
     assert_eq!(a.to_string(), b.to_string());
     assert_eq!((a.reason(), b.reason()), (RejectReason::Malformed, RejectReason::AlgNotAllowed));
+    assert_ne!(a.reason().rule(), b.reason().rule());
 }
 
 #[test]

@@ -197,6 +197,34 @@ impl RejectReason {
     }
 }
 
+impl RejectReason {
+    /// The rule in words, for a simulator that says what was wrong.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::TooLarge => "a token has at most 4096 bytes (a push bearer 8192)",
+            Self::Malformed => {
+                "a token is three parts of strict base64url, the first two of them JSON objects"
+            }
+            Self::DuplicateMember => "no member of header or payload occurs twice, at any level",
+            Self::AlgNotAllowed => "alg is exactly RS256",
+            Self::HeaderForbidden => "crit, jku, jwk, x5u, x5c, b64 and cty do not occur in the header",
+            Self::KidMissing => "the header names its key with kid",
+            Self::KidUnknown => "kid names a usable key in the key set of the issuer",
+            Self::KeysUnavailable => "the issuer's key set could be fetched within the past 24 hours",
+            Self::BadSignature => "the signature verifies with the key that kid names",
+            Self::MissingClaim => "iss, aud, iat, exp and the identifier are present",
+            Self::BadClaimType => "claims have the type that RFC 7519 gives them, and exp lies after iat",
+            Self::WrongIssuer => "iss is the issuer URL of a known partner, to the letter",
+            Self::WrongAudience => "aud is or contains the audience, to the letter",
+            Self::Expired => "exp is not past by more than 60 seconds",
+            Self::LifetimeTooLong => "exp lies at most 24 hours after iat",
+            Self::IatInFuture => "iat lies at most 60 seconds ahead",
+            Self::NotYetValid => "nbf lies at most 60 seconds ahead",
+            Self::BadIdentifier => "the identifier has 1 to 40 characters and no control characters",
+        }
+    }
+}
+
 impl fmt::Display for RejectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

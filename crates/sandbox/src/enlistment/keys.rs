@@ -1,0 +1,30 @@
+//! `GET /.well-known/jwks` (SEED): the keys that verify the sandbox's pushes.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use landbridge_enlist::jwks;
+
+use super::Desk;
+
+/// Waits for the keys on the very first start.
+pub(super) async fn get(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+    let keys = match desk.push_keys.get(&desk.state).await {
+        Ok(keys) => keys,
+        Err(error) => {
+            desk.state.internal("the push keys cannot be had", &error);
+            return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "30")]).into_response();
+        }
+    };
+    let validators = [(ETAG, keys.etag.as_str()), (CACHE_CONTROL, jwks::CACHE_CONTROL)];
+    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    // Our tag holds no comma, so a split inside a foreign tag cannot make one.
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    if tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == keys.etag) {
+        return (StatusCode::NOT_MODIFIED, validators).into_response();
+    }
+    (validators, [(CONTENT_TYPE, jwks::CONTENT_TYPE)], keys.document.clone()).into_response()
+}
