@@ -2,27 +2,34 @@
 
 use landbridge_enlist::{IntegratorId, UserIdentifier};
 
-use crate::SandboxError;
 use crate::state::State;
+use crate::{SandboxError, SandboxHandle};
 
-/// Whether a user may enlist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Barred {
-    /// The user is answered `blocked`.
-    Yes,
-    /// The user is not.
-    No,
-}
+impl SandboxHandle {
+    /// Bars a user: the next enlistment is answered `blocked`. Survives a restart; an account that exists is not
+    /// touched.
+    ///
+    /// # Errors
+    /// [`SandboxError::Database`].
+    pub fn bar_user(
+        &self,
+        integrator: IntegratorId,
+        identifier: &UserIdentifier,
+    ) -> Result<(), SandboxError> {
+        self.state().db.write(|tx| tx.set_meta(&name(integrator, identifier), &[1]))
+    }
 
-/// Bars a user from enlisting, or allows it again. Survives a restart; an account that exists is not touched.
-pub(crate) fn set_barred(
-    state: &State,
-    integrator: IntegratorId,
-    identifier: &UserIdentifier,
-    barred: Barred,
-) -> Result<(), SandboxError> {
-    let value: &[u8] = if barred == Barred::Yes { &[1] } else { &[] };
-    state.db.write(|tx| tx.set_meta(&name(integrator, identifier), value))
+    /// Lets a barred user enlist again.
+    ///
+    /// # Errors
+    /// [`SandboxError::Database`].
+    pub fn unbar_user(
+        &self,
+        integrator: IntegratorId,
+        identifier: &UserIdentifier,
+    ) -> Result<(), SandboxError> {
+        self.state().db.write(|tx| tx.set_meta(&name(integrator, identifier), &[]))
+    }
 }
 
 pub(super) fn is_barred(

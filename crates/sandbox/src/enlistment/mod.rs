@@ -25,8 +25,6 @@ use crate::state::State;
 use crate::{SandboxError, SandboxHandle, jwks};
 use limits::Limits;
 
-pub(crate) use barred::{Barred, set_barred};
-
 /// Where to enlist (SEED).
 pub(crate) const PATH: &str = "/3p/interop_reg";
 /// Where the sandbox's own key set is (SEED).

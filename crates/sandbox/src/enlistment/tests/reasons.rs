@@ -3,7 +3,6 @@
 use landbridge_enlist::jwt::{self, Claims};
 use landbridge_enlist::{FormKind, IntegratorId, Reason};
 
-use super::super::{Barred, set_barred};
 use super::world::{Keys, SIGNERS, World, form_with, keys, request};
 use crate::{Clock, RateLimits};
 
@@ -119,9 +118,9 @@ async fn old_versions() {
 async fn barred_users() {
     let world = World::start().await;
     let (one, alice) = (IntegratorId::ONE, "alice".parse().unwrap());
-    set_barred(&world.state, one, &alice, Barred::Yes).unwrap();
+    world.handle.bar_user(one, &alice).unwrap();
     assert_eq!(world.refused(form_with(&world.partner, "x", None)).await.reason, Reason::Blocked);
-    set_barred(&world.state, one, &alice, Barred::No).unwrap();
+    world.handle.unbar_user(one, &alice).unwrap();
     world.post(form_with(&world.partner, "x", None)).await.unwrap();
 }
 

@@ -12,11 +12,11 @@ use crate::events::EventKind;
 
 async fn enlist(world: &World, keys: &DeviceKeys) -> (Login, Change) {
     let login = world.post(request(&world.partner, keys).to_form(FormKind::Full)).await.unwrap();
-    let changes = world.events().into_iter().filter_map(|event| match event.kind {
+    let mut changes = world.events().into_iter().filter_map(|event| match event.kind {
         EventKind::Enlisted { change } => Some(change),
         _ => None,
     });
-    (login, changes.last().unwrap())
+    (login, changes.next_back().unwrap())
 }
 
 fn stored(world: &World, login: Login) -> EnlistKeys {

@@ -114,6 +114,7 @@ async fn answer(Shared(partner): Shared<Arc<Partner>>, headers: HeaderMap) -> Re
 
 pub(super) struct World {
     pub(super) state: Arc<State>,
+    pub(super) handle: SandboxHandle,
     pub(super) partner: Arc<Partner>,
     pub(super) addr: SocketAddr,
     _http: ServerHandle,
@@ -134,12 +135,13 @@ impl World {
         let state = State::new(config).unwrap();
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let router = routes(SandboxHandle::new(Arc::clone(&state)));
+        let handle = SandboxHandle::new(Arc::clone(&state));
+        let router = routes(handle.clone());
         let mut limits = HttpLimits::default();
         limits.header = Duration::from_millis(500);
         let http = serve(listener, router, limits, std::future::pending()).unwrap();
         spawn(&state, &stopped).unwrap();
-        Self { state, partner, addr: http.local_addr(), _http: http, _stop: stop }
+        Self { state, handle, partner, addr: http.local_addr(), _http: http, _stop: stop }
     }
 
     /// Sends a form, and checks that the answer has the form of all answers.
@@ -171,11 +173,11 @@ impl World {
 
     /// Reason and detail of the last refusal in the journal.
     pub(super) fn last_refusal(&self) -> (String, String) {
-        let refusals = self.events().into_iter().filter_map(|event| match event.kind {
+        let mut refusals = self.events().into_iter().filter_map(|event| match event.kind {
             EventKind::EnlistRefused { reason, detail } => Some((reason, detail)),
             _ => None,
         });
-        refusals.last().expect("the journal has a refusal")
+        refusals.next_back().expect("the journal has a refusal")
     }
 
     /// Waits for the journal's next entry about a key set that `wanted` agrees with.
