@@ -107,11 +107,9 @@ fn compare(input: &Input, options: &Options) -> Vec<Figure> {
             figures.push(measure(&input.name, operation, options.rounds, ours, peer));
         }
     };
-    add(
-        "decode",
-        &mut || drop(black_box(ours::decode(black_box(payload)))),
-        &mut || drop(black_box(peer::decode(black_box(payload)))),
-    );
+    add("decode", &mut || drop(black_box(ours::decode(black_box(payload)))), &mut || {
+        drop(black_box(peer::decode(black_box(payload))))
+    });
     add(
         "decode+read",
         &mut || {
@@ -121,21 +119,17 @@ fn compare(input: &Input, options: &Options) -> Vec<Figure> {
             black_box(peer::read(black_box(payload)));
         },
     );
-    add(
-        "encode",
-        &mut || drop(black_box(ours::encode(black_box(&our_node)))),
-        &mut || drop(black_box(peer_encode(black_box(&peer_node)))),
-    );
+    add("encode", &mut || drop(black_box(ours::encode(black_box(&our_node)))), &mut || {
+        drop(black_box(peer_encode(black_box(&peer_node))))
+    });
     add(
         "build+encode",
         &mut || drop(black_box(ours::encode(&ours::build(black_box(&input.node))))),
         &mut || drop(black_box(peer_encode(&peer::build(black_box(&input.node))))),
     );
-    add(
-        "encode/memcpy",
-        &mut || drop(black_box(ours::encode(black_box(&our_node)))),
-        &mut || drop(black_box(black_box(payload.as_slice()).to_vec())),
-    );
+    add("encode/memcpy", &mut || drop(black_box(ours::encode(black_box(&our_node)))), &mut || {
+        drop(black_box(black_box(payload.as_slice()).to_vec()))
+    });
     figures
 }
 

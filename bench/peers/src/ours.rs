@@ -15,9 +15,11 @@ pub fn build(spec: &Spec) -> Node {
         };
     }
     if let Some(bytes) = &spec.bytes {
-        return node.bytes(bytes);
+        node.set_bytes(bytes);
     }
-    for child in &spec.children { node.push_child(build(child)); }
+    for child in &spec.children {
+        node.push_child(build(child));
+    }
     node
 }
 

@@ -2,7 +2,9 @@
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::node::ValueRef;
-use wacore_binary::{Node, NodeContentRef, NodeRef, marshal, marshal_auto, marshal_exact, marshal::unmarshal_ref};
+use wacore_binary::{
+    Node, NodeContentRef, NodeRef, marshal, marshal::unmarshal_ref, marshal_auto, marshal_exact,
+};
 
 use crate::spec::{Attr, Spec};
 

@@ -52,6 +52,7 @@ pub struct Node {
     /// directly before the tag.
     composer: Composer,
     /// Bytes that are kept aside, in order of their marks.
+    #[expect(clippy::box_collection, reason = "rarely there, and a node is often moved")]
     aside: Option<Box<Vec<Aside>>>,
     /// The index, from the first reading on.
     tape: OnceLock<Box<Tape>>,
@@ -67,21 +68,21 @@ pub struct Node {
 impl Node {
     /// A node without attributes and content.
     pub fn new(tag: &str) -> Self {
-        let mut bytes = Vec::with_capacity(FIRST_BYTES);
-        bytes.extend_from_slice(&EMPTY_HEAD);
-        let mut composer = Composer { bytes, marks: Marks::default() };
-        composer.name(tag, Pack::All);
-        let content = composer.bytes.len() as u32;
-        Self {
-            composer,
+        // Composed where it stands: a node that has just been written is slow to move.
+        let mut node = Self {
+            composer: Composer { bytes: Vec::with_capacity(FIRST_BYTES), marks: Marks::default() },
             aside: None,
             tape: OnceLock::new(),
-            content,
+            content: 0,
             attributes: 0,
             children: 0,
             keys: 0,
             kind: ContentKind::None,
-        }
+        };
+        node.composer.bytes.extend_from_slice(&EMPTY_HEAD);
+        node.composer.name(tag, Pack::All);
+        node.content = node.composer.bytes.len() as u32;
+        node
     }
 
     /// Sets an attribute. A key that is there already keeps its place and gets the new value.
@@ -134,7 +135,7 @@ impl Node {
     #[must_use]
     #[inline]
     pub fn bytes<'v>(mut self, bytes: impl Into<Cow<'v, [u8]>>) -> Self {
-        self.set_bytes(bytes.into());
+        self.set_bytes(bytes);
         self
     }
 
@@ -251,6 +252,14 @@ impl Node {
         self.put_attr(key, value.into(), Repeats::Replace);
     }
 
+    /// Makes bytes the content, replacing any other.
+    #[inline]
+    pub fn set_bytes<'v>(&mut self, bytes: impl Into<Cow<'v, [u8]>>) {
+        if self.begin_value(0) {
+            self.put_bytes(bytes.into());
+        }
+    }
+
     /// Sets an attribute whose key is known not to be there.
     pub(crate) fn add_attr(&mut self, key: &str, value: Value<'_>) {
         self.put_attr(key, value, Repeats::None);
@@ -363,13 +372,6 @@ impl Node {
             }
         }
         None
-    }
-
-    #[inline]
-    fn set_bytes(&mut self, bytes: Cow<'_, [u8]>) {
-        if self.begin_value(0) {
-            self.put_bytes(bytes);
-        }
     }
 
     /// Bytes as content; long ones are kept aside.

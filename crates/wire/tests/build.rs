@@ -3,7 +3,7 @@
 
 use landbridge_wire::{
     ContentRef, DecodeErrorKind, EncodeError, EncodeOptions, Frame, InteropJid, Jid, JidError, Limits,
-    MAX_STANZA, Node, Pack, ValueRef, decode, decode_payload, decode_ref, encode, encode_payload, xml,
+    MAX_STANZA, Node, Pack, ValueRef, decode, decode_payload, decode_ref, encode, encode_payload, json, xml,
 };
 
 fn stanza(node: &Node) -> String {
@@ -232,4 +232,78 @@ fn policies_differ_outside_of_jids_only() {
     let (all, few) = (encode(&node, &EncodeOptions::default()).unwrap(), encode(&node, &jid).unwrap());
     assert!(all.len() < few.len());
     assert_eq!(decode(&all, &Limits::default()), decode(&few, &Limits::default()));
+}
+
+#[test]
+fn json_is_strict_and_bounded() {
+    let deep = |depth: usize| {
+        format!(
+            "{}{{\"tag\":\"a\"}}{}",
+            "{\"tag\":\"a\",\"content\":{\"nodes\":[".repeat(depth - 1),
+            "]}}".repeat(depth - 1)
+        )
+    };
+    assert!(json::parse(&deep(200)).is_ok());
+    for text in [
+        deep(201).as_str(),
+        &deep(100_000),
+        &format!(r#"{{"tag":"a","attrs":[["k",{}"#, "[".repeat(1_000_000)),
+        &"[".repeat(1_000_000),
+        "",
+        "{}",
+        r#"{"tag":1}"#,
+        r#"{"tag":"a"} x"#,
+        r#"{"tag":"a","tag":"b"}"#,
+        r#"{"tag":"a","more":1}"#,
+        r#"{"tag":"a","attrs":[["k"]]}"#,
+        r#"{"tag":"a","attrs":[["k","v","w"]]}"#,
+        r#"{"tag":"a","attrs":[["k","v"],["k","w"]]}"#,
+        r#"{"tag":"a","attrs":[["k",{"jid":{"user":""}}]]}"#,
+        r#"{"tag":"a","attrs":[["k",{"jid":{"user":"","server":"lid","integrator":1}}]]}"#,
+        r#"{"tag":"a","attrs":[["k",{"jid":{"user":"","server":"lid","device":65536}}]]}"#,
+        r#"{"tag":"a","attrs":[["k",{}]]}"#,
+        r#"{"tag":"a","content":{}}"#,
+        r#"{"tag":"a","content":{"bytes":"0"}}"#,
+        r#"{"tag":"a","content":{"bytes":"0g"}}"#,
+        r#"{"tag":"a","content":{"bytes":"","text":""}}"#,
+        r#"{"tag":"a","content":{"fill":{"len":1,"mod":0}}}"#,
+        r#"{"tag":"a","content":{"fill":{"len":99999999999,"mod":1}}}"#,
+        r#"{"tag":"a","content":{"repeat":{"count":99999999999,"node":{"tag":"a"}}}}"#,
+    ] {
+        let error = json::parse(text).unwrap_err();
+        assert!(error.line > 0, "{error}");
+    }
+    let made = r#"{"content":{"repeat":{"count":2,"node":{"tag":"b","content":{"fill":{"len":5,"mod":3}}}}},"tag":"a"}"#;
+    let child = Node::new("b").bytes(vec![0, 1, 2, 0, 1]);
+    assert_eq!(json::parse(made).unwrap(), Node::new("a").children([child.clone(), child]));
+}
+
+#[test]
+fn xml_errors_say_where() {
+    for (text, offset) in [
+        ("", 0),
+        ("x", 0),
+        ("<a", 2),
+        ("<a>", 3),
+        ("<a></b>", 5),
+        ("<a/><b/>", 4),
+        ("<a x=1/>", 5),
+        ("<a x='1'y='2'/>", 8),
+        ("<a x='<'/>", 6),
+        ("<a x='\\q'/>", 6),
+        ("<a x='1' x='2'/>", 9),
+        ("<a>&x;</a>", 3),
+        ("<a>]]></a>", 3),
+        ("<a><!-- -- --></a>", 10),
+        ("<a><?hex 0?></a>", 3),
+        ("<1/>", 1),
+        ("<_xZZ_/>", 1),
+        ("<a>\u{1}</a>", 3),
+    ] {
+        let error = xml::parse(text).unwrap_err();
+        assert_eq!(error.offset, offset, "{text}: {error}");
+    }
+    assert_eq!(xml::parse("<a x='1' x='2'/>").unwrap_err().to_string(), "an attribute is repeated at byte 9");
+    let declared = xml::parse("\u{FEFF}<?xml version='1.0'?><!-- x -->\r\n<a b='x\r\ny'>a\r\nb</a>").unwrap();
+    assert_eq!(declared.to_string(), "<a b=\"x y\">a\nb</a>");
 }

@@ -127,6 +127,19 @@ proptest! {
     }
 
     #[test]
+    fn the_order_of_building_leaves_no_trace(steps in steps()) {
+        let mut node = Node::new("message");
+        for step in steps {
+            take(&mut node, step);
+        }
+        let node = Node::new("parent").child(node.clone()).child(node);
+        let stanza = encode(&node, &EncodeOptions::default()).unwrap();
+        prop_assert_eq!(&encode_ref(node.view(), &EncodeOptions::default()).unwrap(), &stanza);
+        let read = decode(&stanza, &Limits::default()).unwrap();
+        prop_assert_eq!(read, node);
+    }
+
+    #[test]
     fn prefixes_are_refused_and_flips_do_not_confuse(node in node(), cut: prop::sample::Index, bit: prop::sample::Index) {
         let payload = encode_payload(&node, &EncodeOptions::default()).unwrap();
         // The name behind an interoperability JID may be missing: a prefix that lacks it alone is the same node.
@@ -168,6 +181,42 @@ proptest! {
         if let Ok(jid) = text.parse::<Jid>() {
             prop_assert_eq!(jid.to_string(), text);
         }
+    }
+}
+
+/// A step of building a node.
+#[derive(Debug, Clone)]
+enum Step {
+    Attr(String, Value<'static>),
+    Attrs(u16),
+    Child(Node),
+    Children(usize),
+    Bytes(usize),
+    Read,
+}
+
+fn steps() -> BoxedStrategy<Vec<Step>> {
+    let step = prop_oneof![
+        (name(), value()).prop_map(|(key, value)| Step::Attr(key, value)),
+        (0..140u16).prop_map(Step::Attrs),
+        node().prop_map(Step::Child),
+        (0..300usize).prop_map(Step::Children),
+        (0..2000usize).prop_map(Step::Bytes),
+        Just(Step::Read),
+    ];
+    vec(step, 0..8).boxed()
+}
+
+fn take(node: &mut Node, step: Step) {
+    match step {
+        Step::Attr(key, value) => node.set_attr(&key, value),
+        Step::Attrs(count) => (0..count).for_each(|index| node.set_attr(&format!("k{index}"), index)),
+        Step::Child(child) => node.push_child(child),
+        Step::Children(count) => {
+            (0..count).for_each(|_| node.push_child(Node::new("x").bytes(vec![1; 1500])))
+        }
+        Step::Bytes(length) => node.set_bytes(vec![b'x'; length]),
+        Step::Read => drop(node.to_string()),
     }
 }
 

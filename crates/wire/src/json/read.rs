@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for NodeSeed {
         for (key, value) in attrs.unwrap_or_default().0 {
             match value {
                 JsonValue::Text(text) => node.add_attr(&key, Value::from(text)),
-                JsonValue::Jid { jid } => node.add_attr(&key, Value::from(jid.0)),
+                JsonValue::Jid(jid) => node.add_attr(&key, Value::from(jid)),
             }
         }
         Ok(content.unwrap_or(Content::None).put(node))
@@ -127,11 +127,45 @@ impl<'de> Deserialize<'de> for Attributes {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields, expecting = "an attribute's value is a string or {\"jid\": JID}")]
+/// An attribute's value. Read by hand: a derived reader would keep anything, of any depth, before it
+/// decides.
 enum JsonValue {
     Text(String),
-    Jid { jid: JsonJid },
+    Jid(Jid),
+}
+
+impl<'de> Deserialize<'de> for JsonValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Key {
+            Jid,
+        }
+        struct TextOrJid;
+        impl<'de> Visitor<'de> for TextOrJid {
+            type Value = JsonValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an attribute's value: a string or {\"jid\": JID}")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<JsonValue, E> {
+                Ok(JsonValue::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonValue, A::Error> {
+                let Some(Key::Jid) = map.next_key()? else {
+                    return Err(A::Error::missing_field("jid"));
+                };
+                let JsonJid(jid) = map.next_value()?;
+                match map.next_key::<Key>()? {
+                    None => Ok(JsonValue::Jid(jid)),
+                    Some(Key::Jid) => Err(A::Error::duplicate_field("jid")),
+                }
+            }
+        }
+        deserializer.deserialize_any(TextOrJid)
+    }
 }
 
 struct JsonJid(Jid);
