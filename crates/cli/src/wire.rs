@@ -65,7 +65,7 @@ struct BatchArgs {
     /// Read one node per line from standard input and give exactly one line for each
     #[arg(long)]
     lines: bool,
-    /// Give JSON: nodes when decoding, and refusals
+    /// Give JSON: nodes when decoding, and refusals in a batch
     #[arg(long)]
     json: bool,
 }
@@ -135,11 +135,15 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn line(&self) -> String {
+    fn sentence(&self) -> String {
         match self.offset {
-            Some(offset) => format!("error: {} at byte {offset}: {}", self.kind, self.message),
-            None => format!("error: {}: {}", self.kind, self.message),
+            Some(offset) => format!("{} at byte {offset}: {}", self.kind, self.message),
+            None => format!("{}: {}", self.kind, self.message),
         }
+    }
+
+    fn line(&self) -> String {
+        format!("error: {}", self.sentence())
     }
 
     fn json(&self) -> String {
@@ -189,8 +193,7 @@ fn answer(
     match convert(text) {
         // A reader that closed the pipe has seen enough.
         Ok(line) => drop(writeln!(output, "{line}").and_then(|()| output.flush())),
-        Err(refusal) if batch.json => return Err(Failure::runtime(refusal.json())),
-        Err(refusal) => return Err(Failure::runtime(refusal.line())),
+        Err(refusal) => return Err(Failure::runtime(refusal.sentence())),
     }
     Ok(())
 }
@@ -332,13 +335,11 @@ mod tests {
 
     #[test]
     fn a_refusal_ends_a_single_conversion() {
-        assert!(call(&["decode", "f8031308f0"], "").unwrap_err().contains("error: bad_token at byte 4: "));
-        assert!(call(&["decode", "f8zz"], "").unwrap_err().contains("error: bad_hex at byte 2: "));
-        assert!(call(&["encode", "<a"], "").unwrap_err().contains("error: bad_xml at byte 2: "));
+        assert!(call(&["decode", "f8031308f0"], "").unwrap_err().contains("bad_token at byte 4: "));
+        assert!(call(&["decode", "f8zz"], "").unwrap_err().contains("bad_hex at byte 2: "));
+        assert!(call(&["encode", "<a"], "").unwrap_err().contains("bad_xml at byte 2: "));
         assert!(
-            call(&["encode", "{\"tag\":\"a\",\n\"x\":1}"], "")
-                .unwrap_err()
-                .contains("error: bad_json at byte 14")
+            call(&["encode", "{\"tag\":\"a\",\n\"x\":1}"], "").unwrap_err().contains("bad_json at byte 14")
         );
     }
 

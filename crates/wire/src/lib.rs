@@ -11,7 +11,7 @@
 //! | write | [`encode`], [`encode_payload`] |
 //! | read, copying nothing | [`decode_ref`], [`decode_payload_ref`] |
 //! | read into a node | [`decode`], [`decode_payload`] |
-//! | print and parse as text | [`xml`], [`json`](crate::json) |
+//! | print and parse as text | [`xml`], and `json` with that feature |
 //!
 //! ```
 //! use landbridge_wire::{EncodeOptions, Jid, Limits, Node, decode_ref, encode};
