@@ -1,0 +1,58 @@
+//! Why a phone does not do what it is told.
+
+use thiserror::Error;
+
+/// Why a phone does not do what it is told. Nothing has been changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PhoneError {
+    /// The text is no telephone number.
+    #[error("a number has 5 to 15 digits and does not begin with 0")]
+    Number,
+    /// The address is not one that a phone can write to.
+    #[error("{jid} is neither a WhatsApp user nor a partner's user, or is the phone itself")]
+    Recipient {
+        /// The address.
+        jid: String,
+    },
+    /// The text is empty or too long.
+    #[error("a text has 1 to {max} characters, this has {got}")]
+    Text {
+        /// Its length in characters.
+        got: usize,
+        /// The longest that is sent.
+        max: usize,
+    },
+    /// The message is not one that the phone has shown.
+    #[error("there is no message {id} from {peer} to read")]
+    NoMessage {
+        /// The chat.
+        peer: String,
+        /// The id.
+        id: String,
+    },
+    /// The phone's store failed.
+    #[error("the phone's store failed")]
+    Store(#[from] landbridge_store::StoreError),
+    /// The part of the phone's store that Signal uses failed.
+    #[error("the phone's keys could not be read or written")]
+    Keys(#[from] landbridge_signal::StoreError),
+    /// The store has no signed prekey, or an account of somebody else.
+    #[error("the phone's store holds no {what}")]
+    Incomplete {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A message could not be encrypted.
+    #[error("a message could not be encrypted")]
+    Encrypt(#[source] landbridge_signal::EncryptError),
+    /// A stanza could not be encoded for the store.
+    #[error("a stanza could not be encoded")]
+    Encode(#[from] landbridge_wire::EncodeError),
+    /// A stored stanza could not be decoded.
+    #[error("a stored stanza could not be decoded")]
+    Decode(#[from] landbridge_wire::DecodeError),
+    /// A stored content could not be decoded.
+    #[error("a stored content could not be decoded")]
+    Content(#[from] landbridge_proto::ParseError),
+}

@@ -1,0 +1,42 @@
+//! WhatsApp users that live in this process.
+//!
+//! A [`Phone`] is an account with keys, sessions and messages of its own, in a store of its own. It is a second,
+//! independent consumer of the lower crates: it shares no line with the facade that partners use, so that both being
+//! wrong in the same way is unlikely.
+//!
+//! A phone does no I/O. The router hands it every stanza that it would write to the phone's socket
+//! ([`Phone::handle`]), and does what comes back, in order: an [`Output::Send`] is a client stanza, to be treated as if
+//! it had come from a socket. Each call is one step: whatever it changes is in the phone's store when it returns, so a
+//! stanza that is given back may be acted upon at once. A call that fails has changed nothing, and the stanza is then
+//! not acknowledged: it comes again with the next connection.
+//!
+//! ```text
+//! open ─► connect ─► handle(stanza)* ─► … (a new connect after a restart or a replaced connection)
+//!             │            │
+//!             └─ outputs ──┴─► router
+//! ```
+//!
+//! What a phone finds wrong with the content of others is an [`Output::Trouble`] with the rule. It takes what it can
+//! take all the same, as WhatsApp does: the journal is strict, the phone is not.
+
+mod chat;
+mod error;
+mod keys;
+mod output;
+mod phone;
+mod receive;
+mod retry;
+mod send;
+mod step;
+#[cfg(test)]
+mod tests;
+mod updates;
+mod user;
+
+pub use chat::{Direction, MessageState, PhoneMessage};
+pub use error::PhoneError;
+pub use output::PhoneReceipt;
+pub use phone::PhoneInfo;
+
+pub(crate) use output::{Output, Trouble};
+pub(crate) use phone::{Identity, Phone};
