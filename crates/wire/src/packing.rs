@@ -140,12 +140,15 @@ pub(crate) fn well_formed(bytes: &[u8], alphabet: Alphabet, odd: bool) -> bool {
 /// The characters of well-formed packed bytes.
 pub(crate) fn unpack(bytes: &[u8], alphabet: Alphabet, odd: bool) -> String {
     let pairs = alphabet.pairs();
+    let pair = |byte: u8| pairs.get(usize::from(byte)).copied().unwrap_or([NONE; 2]);
     // The exact length, so that the string is not moved when it becomes a box.
-    let length = (bytes.len() * 2).saturating_sub(usize::from(odd));
-    let mut text = Vec::with_capacity(length);
-    for byte in bytes {
-        let pair = pairs.get(usize::from(*byte)).unwrap_or(&[NONE; 2]);
-        text.extend_from_slice(pair.get(..length - text.len()).unwrap_or(pair));
+    let mut text = vec![0; (bytes.len() * 2).saturating_sub(usize::from(odd))];
+    let (places, rest) = text.as_chunks_mut::<2>();
+    for (place, byte) in places.iter_mut().zip(bytes) {
+        *place = pair(*byte);
+    }
+    if let ([place], Some(byte)) = (rest, bytes.last()) {
+        [*place, _] = pair(*byte);
     }
     String::from_utf8(text).unwrap_or_default()
 }
