@@ -30,6 +30,7 @@ pub struct ClientBuilder {
     transport: Option<Arc<dyn Transport>>,
     enlistment_url: Option<String>,
     trust: Option<Arc<dyn ServerTrust>>,
+    root_key: Option<String>,
     tokens: Option<Arc<dyn TokenSource>>,
     http: Option<HttpClient>,
     push_name: Option<String>,
@@ -81,6 +82,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn trust(mut self, trust: impl ServerTrust + 'static) -> Self {
         self.trust = Some(Arc::new(trust));
+        self
+    }
+
+    /// Believes chat servers whose certificates end in this root, 64 hex digits as a sandbox prints it.
+    /// [`trust`](Self::trust) takes precedence.
+    #[must_use]
+    pub fn root_key(mut self, hex: impl Into<String>) -> Self {
+        self.root_key = Some(hex.into());
         self
     }
 
@@ -151,7 +160,7 @@ impl ClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Setup`] if store, token source or endpoint is missing, or a part cannot be set up.
+    /// [`Error::Setup`] if store, token source or endpoint is missing, the root key is none, or a part cannot be set up.
     pub fn build(self) -> Result<Client, Error> {
         let missing = |what| Error::Setup { what, source: None };
         let profile = self.profile;
@@ -181,7 +190,11 @@ impl ClientBuilder {
             None => SharedRng::from_system()
                 .map_err(|e| Error::Setup { what: "no random numbers", source: Some(Box::new(e)) })?,
         };
-        let root = PublicKey::from_bytes(profile.connection.root_key);
+        let root = match &self.root_key {
+            Some(text) => key_from_hex(text).ok_or_else(|| missing("the root key is not 64 hex digits"))?,
+            None => profile.connection.root_key,
+        };
+        let root = PublicKey::from_bytes(root);
         Ok(Client::new(Inner {
             encode_options: profile.wire.encode_options(),
             wire_limits: profile.wire.limits(),
@@ -200,7 +213,7 @@ impl ClientBuilder {
             rng,
             tracer: Tracer::new(self.trace),
             events: EventQueue::default(),
-            link: Mutex::new(Link::Down),
+            link: Mutex::new(Link::Down(None)),
             own_keys: tokio::sync::Mutex::new(()),
             peer_keys: tokio::sync::Mutex::new(()),
             failed_logins: AtomicU32::new(0),
@@ -208,6 +221,18 @@ impl ClientBuilder {
             profile,
         }))
     }
+}
+
+fn key_from_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.trim().as_bytes();
+    let mut key = [0; 32];
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
 }
 
 impl std::fmt::Debug for ClientBuilder {

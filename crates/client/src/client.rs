@@ -76,8 +76,10 @@ pub(crate) struct Inner {
 
 /// The one connection.
 pub(crate) enum Link {
-    Down,
+    /// There is none; how the last one ended, if there was one.
+    Down(Option<Arc<Ending>>),
     Opening,
+    /// There is one, unless it has just ended.
     Up(Arc<Session>),
 }
 
@@ -88,9 +90,19 @@ impl Inner {
 
     pub(crate) fn session(&self) -> Result<Arc<Session>, Error> {
         match &*self.link() {
-            Link::Up(session) => Ok(Arc::clone(session)),
-            Link::Down | Link::Opening => Err(Error::NotConnected),
+            Link::Up(session) if !session.has_ended() => Ok(Arc::clone(session)),
+            _ => Err(Error::NotConnected),
         }
+    }
+
+    /// How the present connection ends, or how the last one did.
+    pub(crate) async fn closed(&self) -> Option<Arc<Ending>> {
+        let session = match &*self.link() {
+            Link::Up(session) => Arc::clone(session),
+            Link::Down(last) => return last.clone(),
+            Link::Opening => return None,
+        };
+        Some(session.ended().await)
     }
 
     /// Tells the connection that there is something new to be written, if there is one.
@@ -197,14 +209,14 @@ impl Client {
         crate::connection::connect(&self.inner, ConnectPlan::default()).await
     }
 
-    /// Waits until the present connection ends. At once if there is none.
+    /// Waits until the present connection ends, and says how. Without one, how the last one ended; `None` if there was
+    /// none or one is being made.
     ///
     /// # Cancel safety
     ///
     /// Safe: nothing changes.
     pub async fn closed(&self) -> Option<Arc<Ending>> {
-        let session = self.inner.session().ok()?;
-        Some(session.ended().await)
+        self.inner.closed().await
     }
 
     /// Connects, and connects again whenever the connection ends, with the published table of reactions and back-off, until
@@ -225,7 +237,7 @@ impl Client {
     pub async fn disconnect(&self) {
         if let Ok(session) = self.inner.session() {
             session.end(Ending::Requested);
-            session.ended().await;
+            session.written_out().await;
         }
     }
 
@@ -380,7 +392,7 @@ impl Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let link = match &*self.inner.link() {
-            Link::Down => "down",
+            Link::Down(_) => "down",
             Link::Opening => "opening",
             Link::Up(_) => "up",
         };

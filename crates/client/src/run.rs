@@ -41,14 +41,10 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Error {
         let error = match connection::connect(inner, plan).await {
             Ok(()) => {
                 let since = Instant::now();
-                let ending = match inner.session() {
-                    Ok(session) => session.ended().await,
-                    Err(_) => Arc::new(Ending::Closed),
-                };
+                let ending = inner.closed().await.unwrap_or_else(|| Arc::new(Ending::Closed));
                 if since.elapsed() >= Duration::from_secs(inner.profile.connection.stable_after_s) {
                     trouble = Trouble { enlisted: trouble.enlisted, ..Trouble::default() };
                 }
-                settle(inner, &ending).await;
                 Error::Disconnected { ending }
             }
             Err(error) => error,
@@ -68,13 +64,6 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Error {
                 tokio::time::sleep(after).await;
             }
         }
-    }
-}
-
-/// The link is taken down by the session's own task; the next connection begins after that.
-async fn settle(inner: &Arc<Inner>, _ending: &Ending) {
-    while inner.session().is_ok_and(|session| session.has_ended()) {
-        tokio::task::yield_now().await;
     }
 }
 

@@ -87,6 +87,8 @@ async fn what_needs_a_login_or_a_connection_says_so() {
     assert!(matches!(client.send_text(&Jid::user("1"), "").await, Err(Error::Content { .. })));
     assert!(matches!(client.send_text(&Jid::group("1"), "x").await, Err(Error::BadAddress { .. })));
     assert!(client.closed().await.is_none());
+    let bad_root = server.builder(enlisted_store()).root_key("beef").build();
+    assert!(matches!(bad_root, Err(Error::Setup { .. })));
     let nothing = landbridge::Client::builder().build().unwrap_err();
     assert_eq!((nothing.code(), nothing.reaction()), ("setup", Reaction::FixRequest));
 }
@@ -306,10 +308,7 @@ async fn a_quiet_connection_is_kept_alive() {
 
 /// A ping and its answer: when it is there, all that was sent before has been processed.
 async fn ping(client: &landbridge::Client, conn: &mut support::Conn) {
-    let (pong, _served) = tokio::join!(client.ping(), async {
-        let ping = conn_next(conn).await;
-        conn.serve(&ping).await
-    });
+    let pong = conn.serve_while(client.ping()).await;
     assert!(pong.unwrap().server_time.is_some());
 }
 

@@ -204,10 +204,12 @@ struct Opening<'a> {
 impl<'a> Opening<'a> {
     fn begin(inner: &'a Inner) -> Result<Self, Error> {
         let mut link = inner.link();
-        match *link {
-            Link::Down => *link = Link::Opening,
+        match &*link {
+            Link::Down(_) => {}
+            Link::Up(session) if session.has_ended() => {}
             Link::Opening | Link::Up(_) => return Err(Error::AlreadyConnected),
         }
+        *link = Link::Opening;
         Ok(Self { inner })
     }
 
@@ -220,7 +222,7 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         let mut link = self.inner.link();
         if matches!(*link, Link::Opening) {
-            *link = Link::Down;
+            *link = Link::Down(None);
         }
     }
 }

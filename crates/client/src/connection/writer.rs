@@ -55,6 +55,7 @@ pub(crate) async fn run(
             let _late = tokio::time::timeout(FAREWELL, farewell).await;
         }
     }
+    session.fall_silent();
 }
 
 type Batch = (Vec<u8>, Vec<oneshot::Sender<()>>);

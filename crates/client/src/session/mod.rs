@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pending: Pending,
     ids: Mutex<IqIds>,
     ending: watch::Sender<Option<Arc<Ending>>>,
+    /// The writer has said its last word.
+    silent: watch::Sender<bool>,
     last_heard: Mutex<Instant>,
     pub(crate) outbox_news: Notify,
     pub(crate) owed_news: Notify,
@@ -67,6 +69,7 @@ impl Session {
             pending: Pending::default(),
             ids: Mutex::new(IqIds::new(&mut inner.rng.fork())),
             ending: watch::Sender::new(None),
+            silent: watch::Sender::new(false),
             last_heard: Mutex::new(Instant::now()),
             outbox_news: Notify::new(),
             owed_news: Notify::new(),
@@ -127,7 +130,7 @@ impl Session {
         {
             let mut link = self.inner.link();
             if matches!(&*link, Link::Up(session) if Arc::ptr_eq(session, &self)) {
-                *link = Link::Down;
+                *link = Link::Down(Some(Arc::clone(&ending)));
             }
         }
         tracing::debug!(ending = %ending, "the connection ended");
@@ -158,6 +161,18 @@ impl Session {
             Ok(Some(ending)) => ending,
             _ => Arc::new(Ending::Closed),
         }
+    }
+
+    /// Nothing more will be written.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.send_replace(true);
+    }
+
+    /// Waits until nothing more will be written.
+    pub(crate) async fn written_out(&self) {
+        // The sender lives in `self`, so this ends with the value and not with an error.
+        let mut silent = self.silent.subscribe();
+        let _told = silent.wait_for(|silent| *silent).await.is_ok();
     }
 
     async fn gone(&self) -> Error {

@@ -258,6 +258,20 @@ impl Conn {
         rest
     }
 
+    /// Serves while something is waited for.
+    pub async fn serve_while<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let serving = async {
+            loop {
+                let stanza = self.stanza().await.expect("the client is there");
+                assert!(self.serve(&stanza).await, "unexpected: {stanza:?}");
+            }
+        };
+        tokio::select! {
+            done = wait => done,
+            () = serving => unreachable!("serves for ever"),
+        }
+    }
+
     /// Answers the client's fetch of a phone's keys.
     pub async fn serve_keys(&mut self, phone: &mut Phone) -> landbridge::stanza::keys::FetchReason {
         let ClientStanza::Request { id, request: ClientRequest::FetchKeys(request), .. } = self.next().await

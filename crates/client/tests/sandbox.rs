@@ -1,0 +1,194 @@
+//! The whole way against the sandbox: its own enlistment, chat server and phones, over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::routing::get;
+use landbridge::enlist::jwt::{Claims, RsaSigner, Token, issue};
+use landbridge::enlist::{UserIdentifier, generate_rsa_pem, jwks};
+use landbridge::stanza::blocklist::BlockAction;
+use landbridge::store::{MemoryStore, OutState, SqliteStore};
+use landbridge::transport::http_server::{HttpLimits, ServerHandle, serve};
+use landbridge::wire::Jid;
+use landbridge::{Client, ClientBuilder, Event, Events, Freshness, Reaction, TokenError, TokenSource};
+use landbridge_sandbox::events::EventKind;
+use landbridge_sandbox::{Sandbox, SandboxConfig};
+use tokio::net::TcpListener;
+
+const BOB: &str = "14155551001";
+
+/// A partner: a published key, and tokens signed with it for one user.
+#[derive(Clone)]
+struct Partner {
+    signer: Arc<RsaSigner>,
+    url: String,
+    clock: landbridge_sandbox::Clock,
+    identifier: &'static str,
+    _server: Arc<ServerHandle>,
+}
+
+impl Partner {
+    async fn start() -> Self {
+        let pem = generate_rsa_pem(&mut rand::rng()).unwrap();
+        let signer = RsaSigner::from_pkcs8_pem(&pem).unwrap();
+        let document = jwks::to_json([signer.public_key()]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let key_set = get(move || async move { ([("content-type", "application/json")], document) });
+        let router = Router::new().route("/.well-known/oauth/openid/jwks", key_set);
+        let server = serve(listener, router, HttpLimits::default(), std::future::pending()).unwrap();
+        Self {
+            signer: Arc::new(signer),
+            url: format!("http://{}", server.local_addr()),
+            clock: landbridge_sandbox::Clock::real(),
+            identifier: "alice",
+            _server: Arc::new(server),
+        }
+    }
+}
+
+#[async_trait]
+impl TokenSource for Partner {
+    async fn token(&self, _freshness: Freshness) -> Result<Token, TokenError> {
+        let identifier: UserIdentifier = self.identifier.parse().unwrap();
+        let claims = Claims::user(self.url.as_str(), &identifier, self.clock.now(), &mut rand::rng());
+        issue(&*self.signer, &claims).map_err(|source| TokenError::Other { source: Box::new(source) })
+    }
+}
+
+async fn world() -> (Sandbox, Partner) {
+    let mut partner = Partner::start().await;
+    let sandbox = Sandbox::start(SandboxConfig::default().partner(1, partner.url.as_str())).await.unwrap();
+    partner.clock = sandbox.handle().clock().clone();
+    sandbox.handle().create_phone(BOB, "Bob").unwrap();
+    (sandbox, partner)
+}
+
+fn builder(sandbox: &Sandbox, partner: &Partner) -> ClientBuilder {
+    Client::builder()
+        .endpoint(sandbox.chat_addr().to_string())
+        .enlistment_url(sandbox.enlist_url())
+        .root_key(hex::encode(sandbox.root_key().as_bytes()))
+        .token_source(partner.clone())
+        .push_name("Alice")
+}
+
+async fn event<T>(events: &mut Events, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+    loop {
+        if let Some(found) = pick(&events.next().await.expect("the client is there")) {
+            return found;
+        }
+    }
+}
+
+async fn text(events: &mut Events) -> String {
+    event(events, |event| match event {
+        Event::Message(message) => Some(message.text().unwrap_or_default().to_owned()),
+        _ => None,
+    })
+    .await
+}
+
+async fn reached(events: &mut Events, wanted: OutState) {
+    event(events, |event| {
+        matches!(event, Event::MessageState { state, .. } if *state == wanted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_five_milestones() {
+    let (sandbox, partner) = world().await;
+    let handle = sandbox.handle();
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("alice.db")).unwrap();
+    let client = builder(&sandbox, &partner).store(store).build().unwrap();
+    let mut events = client.events();
+
+    let own = client.enlist("alice", 1).await.unwrap();
+    assert_eq!(own.integrator(), 1);
+    client.connect().await.unwrap();
+    assert!(client.ping().await.unwrap().server_time.is_some());
+
+    let bob = Jid::user(BOB);
+    let id = client.send_text(&bob, "Hello from the other side").await.unwrap();
+    reached(&mut events, OutState::Delivered).await;
+    let got = handle.phone_messages(BOB).unwrap();
+    assert_eq!(got[0].text.as_deref(), Some("Hello from the other side"));
+    handle.phone_read(BOB, &own.to_string(), &id).unwrap();
+    reached(&mut events, OutState::Read).await;
+
+    handle.phone_send_text(BOB, "alice", "Hello yourself").unwrap();
+    assert_eq!(text(&mut events).await, "Hello yourself");
+
+    client.block(&bob).await.unwrap();
+    assert_eq!(client.blocklist().await.unwrap(), [bob.clone()]);
+    client.unblock(&bob).await.unwrap();
+    assert!(client.blocklist().await.unwrap().is_empty());
+
+    // Away, and back with a mailbox.
+    client.disconnect().await;
+    for n in 0..10 {
+        handle.phone_send_text(BOB, "alice", &format!("while you were away {n}")).unwrap();
+    }
+    client.connect().await.unwrap();
+    for n in 0..10 {
+        assert_eq!(text(&mut events).await, format!("while you were away {n}"));
+    }
+
+    client.delete_account().await.unwrap();
+    assert_eq!(client.address().await.unwrap(), None);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_blocked_sender_sees_one_tick_and_no_more() {
+    let (sandbox, partner) = world().await;
+    let client = builder(&sandbox, &partner).store(MemoryStore::new()).build().unwrap();
+    let mut events = client.events();
+    let own = client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    let bob = Jid::user(BOB);
+    sandbox.handle().phone_block(BOB, &own.to_string(), BlockAction::Block).unwrap();
+    let id = client.send_text(&bob, "anybody there?").await.unwrap();
+    reached(&mut events, OutState::Sent).await;
+    client.ping().await.unwrap();
+    assert_eq!(client.message_state(&bob, &id).await.unwrap(), Some(OutState::Sent));
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn thirty_days_away_ends_the_enlistment_and_the_same_keys_begin_a_new_one() {
+    let (sandbox, partner) = world().await;
+    let clock = partner.clock.clone();
+    struct Shared(landbridge_sandbox::Clock);
+    impl landbridge::Clock for Shared {
+        fn now(&self) -> u64 {
+            self.0.now()
+        }
+    }
+    let client = builder(&sandbox, &partner).store(MemoryStore::new()).clock(Shared(clock)).build().unwrap();
+    let mut events = client.events();
+    let before = client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    client.disconnect().await;
+    let gone =
+        |event: &landbridge_sandbox::events::Event| matches!(event.kind, EventKind::Disconnected { .. });
+    sandbox.handle().wait_for(0, gone).await;
+    sandbox.handle().advance_clock(31 * 86_400).unwrap();
+    let runner = client.clone();
+    let first = client.connect().await.unwrap_err();
+    assert_eq!(first.reaction(), Reaction::Reenlist, "{}", first.chain());
+    let run = tokio::spawn(async move { runner.run().await });
+    event(&mut events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
+    event(&mut events, |event| matches!(event, Event::Connected { .. }).then_some(())).await;
+    let after = client.address().await.unwrap().unwrap();
+    assert_ne!(after, before);
+    sandbox.handle().phone_send_text(BOB, "alice", "welcome back").unwrap();
+    assert_eq!(text(&mut events).await, "welcome back");
+    client.disconnect().await;
+    assert_eq!(run.await.unwrap().code(), "disconnected");
+    sandbox.shutdown().await;
+}
