@@ -226,8 +226,8 @@ impl Screen {
                 .map_err(|_| PhoneError::Incomplete { what: "readable record of its screen" })?,
             None => Remembered::default(),
         };
-        let mut screen = Self::default();
-        screen.last_seq = remembered.last_seq.saturating_sub(remembered.lines.len() as u64);
+        let last_seq = remembered.last_seq.saturating_sub(remembered.lines.len() as u64);
+        let mut screen = Self { last_seq, ..Self::default() };
         for line in &remembered.lines {
             match line.load(tx, me, limits)? {
                 Some(message) => drop(screen.push(message)),

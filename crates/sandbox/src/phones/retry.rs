@@ -148,7 +148,7 @@ impl Desk<'_> {
         }
     }
 
-    /// What to do about a retry receipt; `Err` holds what must wait for a bundle.
+    /// What to do about a retry receipt, and what of it must wait for a bundle.
     fn answer_retry(
         &mut self,
         tx: &mut dyn StoreTx,
@@ -181,6 +181,10 @@ impl Desk<'_> {
             session = None;
         }
         let again = Again { count: retry.count, t: retry.t };
+        if let (Some(answer), Some(_)) = (answered(&entry, retry.count)?, &session) {
+            // The request has come before. Another session from the same keys would make the first answer unreadable.
+            return Ok((Plan::of([Output::Send(answer)].into_iter().chain(ack)), None));
+        }
         if let Some(new) = &retry.keys {
             let bundle = keys::retry_bundle(retry, new);
             if !self.begin_session(tx, peer, bundle.as_ref(), *now, &mut plan)? {
@@ -231,6 +235,16 @@ impl Desk<'_> {
 /// Gives up the retry receipts that waited for a session: they are acked, and that is all.
 pub(super) fn resend_none(resends: Vec<Resend>, plan: &mut Plan) {
     plan.out.extend(resends.into_iter().filter_map(|resend| resend.ack));
+}
+
+/// The answer to a request of this count, or of a higher one, if there was one.
+fn answered(entry: &OutboxEntry, count: u8) -> Result<Option<Node>, PhoneError> {
+    if entry.message.stanza.is_empty() {
+        return Ok(None);
+    }
+    let stanza = decode(&entry.message.stanza)?;
+    let last = stanza.view().child("enc").and_then(|enc| enc.attr_str("count")?.parse::<u8>().ok());
+    Ok(last.filter(|last| *last >= count).map(|_| stanza))
 }
 
 /// The retry receipt that is owed for a message, if the server has not acked it.

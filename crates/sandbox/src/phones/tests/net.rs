@@ -175,7 +175,7 @@ impl Net {
     pub(super) fn run(&mut self, who: &Jid, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Send(node) => self.from_client(who, node),
+                Output::Send(node) => self.client_says(who, node),
                 other => self.user(who).seen.push(other),
             }
         }
@@ -246,7 +246,7 @@ impl Net {
         self.user(to).mail.push(Mail { stanza, delivered: false });
     }
 
-    fn from_client(&mut self, who: &Jid, node: Node) {
+    fn client_says(&mut self, who: &Jid, node: Node) {
         let profile = self.profile.clone();
         self.user(who).sent.push(node.clone());
         match ClientStanza::from_node(node.view(), &profile).unwrap() {

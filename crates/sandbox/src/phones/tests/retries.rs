@@ -197,23 +197,35 @@ fn only_the_recipient_can_ask_for_a_message() {
 }
 
 #[test]
-fn retry_requests_are_answered_five_times_at_most() {
+fn retry_requests_are_answered_five_times_at_most_and_a_repeated_one_alike() {
     let (mut net, a, b) = acquainted();
     let id = net.send(&a, &b, "text");
     net.settle_without(&b);
     let now = net.now;
     let registration = net.user(&b).listed.as_ref().unwrap().registration;
-    for _ in 0..9 {
-        let retry =
-            Retry { id: id.parse().unwrap(), t: now, count: 1, error: None, registration, keys: None };
+    let ask = |net: &mut Net, count| {
+        let retry = Retry { id: id.parse().unwrap(), t: now, count, error: None, registration, keys: None };
         let receipt = ReceiptIn {
             retry: Some(retry),
             ..ReceiptIn::new(ReceiptType::Retry, b.clone(), id.parse().unwrap(), now)
         };
         net.give(&a, &receipt.to_node(&profile()));
+        net.settle_without(&b);
+    };
+    for count in [1, 1, 1, 2, 1] {
+        ask(&mut net, count);
     }
-    assert_eq!(net.sent(&a, "message").len(), 1 + 5);
+    let sent = net.sent(&a, "message");
+    assert_eq!(sent.len(), 6);
+    assert_eq!((&sent[1], &sent[1], &sent[4]), (&sent[2], &sent[3], &sent[5]));
+    assert_ne!(sent[1], sent[4]);
+    for count in 3..=9 {
+        ask(&mut net, count);
+    }
+    assert_eq!(net.sent(&a, "message").len(), 9);
     assert_eq!(net.troubles(&a), ["count"; 4]);
+    net.settle();
+    assert_eq!(net.shown(&b), ["text"]);
 }
 
 #[test]
