@@ -32,6 +32,11 @@ impl Failure {
         Self { sentence: format!("{}; {advice}", self.sentence), ..self }
     }
 
+    /// What went wrong and what to do about it.
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
     /// Prints the sentence to standard error.
     pub(crate) fn report(&self) -> ExitCode {
         // One line, whatever a cause may contain.

@@ -6,6 +6,7 @@
 mod bind;
 mod client;
 mod config;
+mod demo;
 mod failure;
 mod logging;
 mod output;
@@ -40,6 +41,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything in one process and check it: partner server, simulated WhatsApp, client
+    Demo(demo::Args),
     /// Run a simulated WhatsApp: enlistment, chat server, test phones, control API
     Sandbox(sandbox::Args),
     /// Run a partner's server: key set and identity tokens
@@ -57,7 +60,7 @@ impl Command {
     fn default_log(&self) -> &'static str {
         match self {
             Self::Sandbox(_) | Self::Partner(_) => "info",
-            Self::Client(_) | Self::Peer(_) | Self::Wire(_) => "warn",
+            Self::Client(_) | Self::Demo(_) | Self::Peer(_) | Self::Wire(_) => "warn",
         }
     }
 }
@@ -86,6 +89,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = Config::load(cli.config.as_deref())?;
     logging::start(&cli.logging, cli.command.default_log())?;
     match cli.command {
+        Command::Demo(args) => block_on(demo::run(args)),
         Command::Sandbox(args) => block_on(sandbox::run(args, config)),
         Command::Partner(args) => block_on(partner::run(args, config)),
         Command::Client(args) => block_on(client::run(args, config)),
