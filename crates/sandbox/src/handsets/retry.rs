@@ -37,7 +37,8 @@ impl Phone {
             return Ok(None);
         }
         tx.count_retry(&key)?;
-        let without_session = matches!(error, DecryptError::NoSession { .. }) && receipts.keys_without_session;
+        let has_session = tx.load_session(&address(&message.from))?.is_some_and(|record| record.has_current());
+        let without_session = !has_session && receipts.keys_without_session;
         let keys = if without_session || count >= u32::from(receipts.keys_from_count) {
             Some(fresh_keys(state, tx.as_mut())?)
         } else {
