@@ -12,6 +12,7 @@ use landbridge_stanza::Profile;
 use landbridge_store::ClientStore;
 use landbridge_transport::{HttpClient, TcpTransport, Transport};
 use rand::CryptoRng;
+use tokio::sync::Notify;
 
 use crate::client::{Client, Inner, Link, ReadReceipts};
 use crate::error::Error;
@@ -217,6 +218,9 @@ impl ClientBuilder {
             own_keys: tokio::sync::Mutex::new(()),
             peer_keys: tokio::sync::Mutex::new(()),
             failed_logins: AtomicU32::new(0),
+            token_refused: AtomicBool::new(false),
+            woken: Notify::new(),
+            last_wake: Mutex::new(None),
             deleting: AtomicBool::new(false),
             profile,
         }))

@@ -13,6 +13,9 @@ use landbridge_store::OutState;
 use landbridge_transport::{HttpClient, Transport};
 use landbridge_wire::{EncodeOptions, Jid, Limits};
 
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
 use crate::builder::ClientBuilder;
 use crate::connection::ConnectPlan;
 use crate::error::{Ending, Error};
@@ -23,6 +26,9 @@ use crate::session::Session;
 use crate::token::TokenSource;
 use crate::trace::Tracer;
 use crate::vault::Vault;
+
+/// The least time between two calls of [`Client::wake`] that have an effect.
+const BETWEEN_WAKES: Duration = Duration::from_secs(60);
 
 /// Whether the peers are told that their messages were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +76,12 @@ pub(crate) struct Inner {
     pub(crate) peer_keys: tokio::sync::Mutex<()>,
     /// Logins that failed since the last good one.
     pub(crate) failed_logins: AtomicU32,
+    /// The last token was refused: the next one must be new.
+    pub(crate) token_refused: AtomicBool,
+    /// Ends a wait of the automatic mode.
+    pub(crate) woken: Notify,
+    /// When it was last ended that way.
+    pub(crate) last_wake: Mutex<Option<Instant>>,
     /// Deletion of the account has been asked for: nothing is sent any more.
     pub(crate) deleting: AtomicBool,
 }
@@ -227,6 +239,16 @@ impl Client {
     /// Dropping the future stops the reconnecting; a connection that is up stays up.
     pub async fn run(&self) -> Error {
         crate::run::run(&self.inner).await
+    }
+
+    /// Ends a wait of [`run`](Self::run) before its time: the user acts, or a push has come. At most once per minute, so that
+    /// a burst of pushes does not undo the back-off.
+    pub fn wake(&self) {
+        let mut last = self.inner.last_wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= BETWEEN_WAKES) {
+            *last = Some(Instant::now());
+            self.inner.woken.notify_waiters();
+        }
     }
 
     /// Closes the connection in order. What waits to be sent stays stored.

@@ -10,7 +10,7 @@ use landbridge_stanza::MessageId;
 use landbridge_stanza::chatstate::ChatState;
 use landbridge_stanza::notification::Reachability;
 use landbridge_stanza::presence::Availability;
-use landbridge_store::{InboxEntry, OutState, StoreTx};
+use landbridge_store::{IdentityEvent, InboxEntry, OutState, StoreTx};
 use landbridge_wire::Jid;
 use tokio::sync::Notify;
 
@@ -78,6 +78,8 @@ pub enum Event {
     },
     /// The security code of a peer changed. It must be shown in the chat (SEED).
     IdentityChanged {
+        /// Its place in the order of changes. Confirmed, as a message is, when the next event is asked for.
+        seq: u64,
         /// The peer.
         peer: Jid,
         /// The identity before, if it was known.
@@ -264,24 +266,39 @@ enum Taken {
 
 /// The stream of events. There is one: a later call of [`Client::events`](crate::Client::events) ends this one.
 ///
-/// A message is confirmed in the store when the application asks for the event after it. So a message whose handling was
-/// cut short by a crash comes again at the next start, and one that was handled does not.
+/// A message, or a change of identity, is confirmed in the store when the application asks for the event after it. So one
+/// whose handling was cut short by a crash comes again at the next start, and one that was handled does not.
 pub struct Events {
     inner: Arc<Inner>,
     generation: u64,
     last_seq: u64,
-    to_confirm: Option<u64>,
-    backlog: VecDeque<ReceivedMessage>,
+    last_change: u64,
+    to_confirm: Option<ToConfirm>,
+    backlog: VecDeque<Event>,
     catching_up: bool,
+}
+
+#[derive(Clone, Copy)]
+enum ToConfirm {
+    Message(u64),
+    Change(u64),
 }
 
 impl Events {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
         let generation = inner.events.subscribe();
-        Self { inner, generation, last_seq: 0, to_confirm: None, backlog: VecDeque::new(), catching_up: true }
+        Self {
+            inner,
+            generation,
+            last_seq: 0,
+            last_change: 0,
+            to_confirm: None,
+            backlog: VecDeque::new(),
+            catching_up: true,
+        }
     }
 
-    /// The next event; first of all the stored messages that were not confirmed. `None` when the client is gone or
+    /// The next event; first of all the stored changes of identity and messages that were not confirmed. `None` when the client is gone or
     /// another stream has taken over.
     ///
     /// # Cancel safety
@@ -301,16 +318,15 @@ impl Events {
                 self.catching_up = false;
                 return Some(Event::StoreFailed { error: Arc::new(error) });
             }
-            if let Some(message) = self.backlog.pop_front() {
-                return Some(self.hand_out(message));
+            if let Some(event) = self.backlog.pop_front() {
+                return Some(self.hand_out(event));
             }
             if self.catching_up {
                 continue;
             }
             match self.inner.events.take(self.generation) {
-                Taken::Event(Event::Message(message)) if message.seq <= self.last_seq => {}
-                Taken::Event(Event::Message(message)) => return Some(self.hand_out(*message)),
-                Taken::Event(event) => return Some(event),
+                Taken::Event(event) if self.is_old(&event) => {}
+                Taken::Event(event) => return Some(self.hand_out(event)),
                 Taken::Behind => self.catching_up = true,
                 Taken::End => return None,
                 Taken::Nothing => news.await,
@@ -318,23 +334,41 @@ impl Events {
         }
     }
 
-    fn hand_out(&mut self, message: ReceivedMessage) -> Event {
-        self.last_seq = self.last_seq.max(message.seq);
-        self.to_confirm = Some(message.seq);
-        Event::Message(Box::new(message))
+    /// Whether the event was read from the store before it came this way.
+    fn is_old(&self, event: &Event) -> bool {
+        match event {
+            Event::Message(message) => message.seq <= self.last_seq,
+            Event::IdentityChanged { seq, .. } => *seq <= self.last_change,
+            _ => false,
+        }
+    }
+
+    fn hand_out(&mut self, event: Event) -> Event {
+        match &event {
+            Event::Message(message) => {
+                self.last_seq = self.last_seq.max(message.seq);
+                self.to_confirm = Some(ToConfirm::Message(message.seq));
+            }
+            Event::IdentityChanged { seq, .. } => {
+                self.last_change = self.last_change.max(*seq);
+                self.to_confirm = Some(ToConfirm::Change(*seq));
+            }
+            _ => {}
+        }
+        event
     }
 
     async fn confirm(&mut self) {
-        let Some(seq) = self.to_confirm else { return };
-        let done = self.inner.vault.write(move |tx| tx.confirm(seq).map_err(Error::from)).await;
-        match done {
-            Ok(()) => self.to_confirm = None,
+        let Some(handled) = self.to_confirm else { return };
+        let step = move |tx: &mut dyn StoreTx| match handled {
+            ToConfirm::Message(seq) => tx.confirm(seq).map_err(Error::from),
+            ToConfirm::Change(seq) => tx.confirm_identity_change(seq).map_err(Error::from),
+        };
+        if let Err(error) = self.inner.vault.write(step).await {
             // It comes again at the next start; better twice than never.
-            Err(error) => {
-                self.to_confirm = None;
-                tracing::error!(error = error.chain(), "a message could not be confirmed");
-            }
+            tracing::error!(error = error.chain(), "what was handled could not be confirmed");
         }
+        self.to_confirm = None;
     }
 
     async fn read_page(&mut self) -> Result<(), Error> {
@@ -342,22 +376,24 @@ impl Events {
             return Ok(());
         }
         let (after, limits) = (self.last_seq, self.inner.content_limits.clone());
+        let after_change = self.last_change;
         let read = move |tx: &mut dyn StoreTx| {
             let own = own_address(tx)?;
+            let changes = tx.unconfirmed_identity_changes(usize::MAX)?;
+            let changes = changes.into_iter().filter(|change| change.seq > after_change).filter_map(notice);
             let entries = tx.unconfirmed(after, PAGE)?;
             let last = entries.last().map(|entry| entry.seq);
-            let messages: VecDeque<_> = entries
-                .into_iter()
-                .filter_map(|entry| ReceivedMessage::from_entry(entry, &own, &limits))
-                .collect();
-            Ok::<_, Error>((last, messages))
+            let messages =
+                entries.into_iter().filter_map(|entry| ReceivedMessage::from_entry(entry, &own, &limits));
+            let messages = messages.map(|message| Event::Message(Box::new(message)));
+            Ok::<_, Error>((last, changes.chain(messages).collect::<VecDeque<_>>()))
         };
-        let (last, messages) = self.inner.vault.read(read).await?;
+        let (last, events) = self.inner.vault.read(read).await?;
         match last {
-            None => self.catching_up = false,
             // A page of messages that no longer read is passed over.
-            Some(last) if messages.is_empty() => self.last_seq = last,
-            Some(_) => self.backlog = messages,
+            Some(last) if events.is_empty() => self.last_seq = last,
+            None if events.is_empty() => self.catching_up = false,
+            _ => self.backlog = events,
         }
         Ok(())
     }
@@ -367,6 +403,12 @@ impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Events").field("last_seq", &self.last_seq).finish_non_exhaustive()
     }
+}
+
+/// The event of a stored change of identity.
+fn notice(change: IdentityEvent) -> Option<Event> {
+    let peer = change.peer.parse().ok()?;
+    Some(Event::IdentityChanged { seq: change.seq, peer, old: change.old, new: change.new })
 }
 
 fn own_address(tx: &dyn StoreTx) -> Result<String, Error> {

@@ -12,7 +12,7 @@ use landbridge_stanza::keys::{
     CountKeys, DigestKeys, FetchKeys, FetchReason, FetchUser, KeyBundle, KeyDigest, PreKey,
     RotateSignedPreKey, SignedPreKey as StanzaSignedPreKey, UploadKeys,
 };
-use landbridge_store::{Fact, StoreTx};
+use landbridge_store::{Fact, Noted, StoreTx};
 use landbridge_wire::Jid;
 
 use crate::client::Inner;
@@ -56,7 +56,13 @@ pub(crate) async fn before_active(session: &Arc<Session>) -> Result<(), Error> {
     let (counts, signed) = counts;
     let at_server = counts.stored - counts.to_upload.min(counts.stored);
     if at_server == 0 && counts.used == 0 || signed.iter().all(|entry| !entry.uploaded) {
-        upload(session, session.inner.profile.keys.first_batch).await?;
+        match upload(session, session.inner.profile.keys.first_batch).await {
+            // A user without one-time keys can still be written to; the server's refusal must not lock the user out.
+            Err(error @ Error::Refused { .. }) => {
+                tracing::error!(error = error.chain(), "the first keys were refused")
+            }
+            other => return other,
+        }
     }
     Ok(())
 }
@@ -232,10 +238,11 @@ pub(crate) async fn fetch(inner: &Arc<Inner>, peer: &Jid) -> Result<PeerKeys, Er
 async fn fetch_locked(inner: &Arc<Inner>, peer: &Jid) -> Result<PeerKeys, Error> {
     const REQUEST: &str = "fetch of keys";
     let session = inner.session()?;
-    let chat = chat_of(peer);
+    let whom = address(peer);
+    // A peer who is known and has no session is one whose session was dropped, for the identity changed.
     let changed = move |tx: &mut dyn StoreTx| {
-        let changes = tx.unconfirmed_identity_changes(usize::MAX)?;
-        Ok::<_, Error>(changes.iter().any(|change| change.peer == chat && change.new.is_none()))
+        let known = tx.remote_identity(&whom).map_err(store_failed)?.is_some();
+        Ok::<_, Error>(known && !has_session(tx, &whom)?)
     };
     let reason =
         if inner.vault.read(changed).await? { FetchReason::IdentityChanged } else { FetchReason::NoSession };
@@ -286,9 +293,9 @@ pub(crate) fn note(
 ) -> Result<Option<Event>, Error> {
     let IdentityChange::Changed { old } = change else { return Ok(None) };
     let noted = tx.note_identity_change(&chat_of(peer), Some(&old), Some(new), now)?;
-    let news = matches!(noted, landbridge_store::Noted::New { .. });
+    let Noted::New { seq } = noted else { return Ok(None) };
     let peer = peer.clone().without_device();
-    Ok(news.then_some(Event::IdentityChanged { peer, old: Some(old), new: Some(*new) }))
+    Ok(Some(Event::IdentityChanged { seq, peer, old: Some(old), new: Some(*new) }))
 }
 
 fn to_signal(bundle: &KeyBundle) -> Option<PreKeyBundle> {

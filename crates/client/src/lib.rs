@@ -65,7 +65,7 @@ pub use builder::ClientBuilder;
 pub use client::{Client, ReadReceipts, RoundTrip};
 pub use error::{Ending, Error, Reaction};
 pub use event::{Event, Events, ReceivedMessage};
-pub use keys::PeerKeys;
+pub use keys::{OneTimeKey, PeerKeys};
 pub use seams::{Clock, SystemClock};
 pub use token::{FixedToken, Freshness, HttpTokenSource, TokenError, TokenSource};
 pub use trace::{Direction, TraceSink, TracedStanza};

@@ -56,8 +56,7 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
             session.owed_news.notified().await;
             continue;
         }
-        let seqs: Vec<u64> = owed.iter().map(|entry| entry.seq).collect();
-        let mut stanzas = merge(&session.inner, owed)?;
+        let mut stanzas = merge(&session.inner, owed.clone())?;
         let last = stanzas.pop();
         for stanza in stanzas {
             session.queue(stanza).await?;
@@ -65,8 +64,17 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
         if let Some(last) = last {
             session.write(last).await?;
         }
-        session.inner.vault.write(move |tx| tx.settle(&seqs).map_err(Error::from)).await?;
+        session.inner.vault.write(move |tx| settle(tx, &owed)).await?;
     }
+}
+
+/// Forgets what was written. An answer that was replaced meanwhile, such as a retry receipt by one with a higher count, is
+/// still owed.
+fn settle(tx: &mut dyn StoreTx, written: &[OwedEntry]) -> Result<(), Error> {
+    let now = tx.owed(written.len())?;
+    let same = written.iter().filter(|entry| now.contains(entry));
+    let seqs: Vec<u64> = same.map(|entry| entry.seq).collect();
+    Ok(tx.settle(&seqs)?)
 }
 
 /// The stanzas of some answers, in order. Delivery receipts of one chat become one list.

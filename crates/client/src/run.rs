@@ -1,17 +1,18 @@
 //! Staying connected: one table of what each end of a connection leads to.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use landbridge_noise::HandshakeError;
 use landbridge_proto::handshake::client_payload::ConnectReason;
 use rand::Rng as _;
 use tokio::time::Instant;
 
 use crate::client::Inner;
-use crate::connection::{self, ConnectPlan};
+use crate::connection::{self, ConnectPlan, LOGIN_ANSWER};
 use crate::error::{Ending, Error, Reaction};
 use crate::event::Event;
-use crate::token::Freshness;
 
 /// A stretch of failures and what has been tried against it.
 #[derive(Default)]
@@ -20,8 +21,24 @@ struct Trouble {
     steps: u32,
     /// Fresh tokens fetched in a row.
     tokens: u32,
+    /// Handshakes in a row in which the server's hello was none.
+    bad_hellos: u32,
+    /// Connections in a row that the server closed instead of answering the login.
+    silent_closes: u32,
     /// When the account was last enlisted anew.
     enlisted: Option<Instant>,
+}
+
+/// How often the same strange failure is taken for chance.
+const IN_A_ROW: u32 = 3;
+
+impl Trouble {
+    fn count(&mut self, error: &Error) {
+        let bad_hello = matches!(error, Error::Handshake { source } if !matches!(source, HandshakeError::Certificate { .. }));
+        let silent = matches!(error, Error::ClosedEarly { before } | Error::Io { before, .. } if *before == LOGIN_ANSWER);
+        self.bad_hellos = if bad_hello { self.bad_hellos + 1 } else { 0 };
+        self.silent_closes = if silent { self.silent_closes + 1 } else { 0 };
+    }
 }
 
 /// What to do next.
@@ -56,12 +73,15 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Error {
                 if let Err(error) = crate::account::reenlist(inner).await {
                     return error;
                 }
-                plan = ConnectPlan { reason: ConnectReason::ErrorReconnect, ..ConnectPlan::default() };
+                plan = ConnectPlan { reason: ConnectReason::ErrorReconnect };
             }
             Next::Connect { after, plan: next } => {
                 plan = next;
                 inner.events.push(Event::Reconnecting { after, because: Arc::new(error) });
-                tokio::time::sleep(after).await;
+                tokio::select! {
+                    () = tokio::time::sleep(after) => {}
+                    () = inner.woken.notified() => trouble.steps = 0,
+                }
             }
         }
     }
@@ -69,7 +89,18 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Error {
 
 fn next(inner: &Inner, error: &Error, trouble: &mut Trouble) -> Next {
     let login = &inner.profile.login;
-    let mut plan = ConnectPlan { freshness: Freshness::MayBeCached, reason: ConnectReason::ErrorReconnect };
+    let mut plan = ConnectPlan { reason: ConnectReason::ErrorReconnect };
+    trouble.count(error);
+    if trouble.bad_hellos >= IN_A_ROW {
+        // A man in the middle, or a server of another protocol.
+        return Next::Stop;
+    }
+    if trouble.silent_closes >= IN_A_ROW && trouble.tokens < login.tokens_in_a_row {
+        trouble.silent_closes = 0;
+        trouble.tokens += 1;
+        inner.token_refused.store(true, Ordering::Relaxed);
+        return Next::Connect { after: backoff(inner, trouble.steps), plan };
+    }
     match error {
         Error::Disconnected { ending } => match &**ending {
             Ending::Requested => return Next::Stop,
@@ -99,7 +130,6 @@ fn next(inner: &Inner, error: &Error, trouble: &mut Trouble) -> Next {
         }
         Reaction::NewToken if trouble.tokens < login.tokens_in_a_row => {
             trouble.tokens += 1;
-            plan.freshness = Freshness::New;
             Next::Connect { after: Duration::ZERO, plan }
         }
         Reaction::Reenlist if !matches!(error, Error::NotEnlisted) => {

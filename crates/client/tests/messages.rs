@@ -1,6 +1,11 @@
 //! Messages in both directions, through everything that goes wrong on the way.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod support;
 
@@ -396,6 +401,28 @@ async fn an_announced_new_identity_is_told_once_and_keys_are_fetched_for_it() {
 }
 
 #[tokio::test]
+async fn a_notice_that_was_not_handled_comes_again() {
+    let mut server = Server::new();
+    let mut events = None;
+    let (client, mut conn, phone) = acquainted(&mut server, &mut events).await;
+    let notification = Notification::identity_changed("n-1", now(), phone.jid.clone());
+    conn.send(&notification.to_node(&conn.profile)).await;
+    ack(&mut conn).await;
+    let is_notice = |event: &Event| matches!(event, Event::IdentityChanged { .. }).then_some(());
+    let mut cut_short = client.events();
+    event(&mut cut_short, is_notice).await;
+    let mut events = client.events();
+    event(&mut events, is_notice).await;
+    // Asking for what follows confirms it.
+    conn.send(&notification.to_node(&conn.profile)).await;
+    client.disconnect().await;
+    event(&mut events, |event| matches!(event, Event::Disconnected { .. }).then_some(())).await;
+    let mut events = client.events();
+    drop(client);
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_new_identity_in_a_message_is_told_too() {
     let mut server = Server::new();
     let mut events = None;
@@ -412,7 +439,7 @@ async fn a_new_identity_in_a_message_is_told_too() {
     );
     conn.send(&reinstalled.message("N1", "it is me").to_node(&conn.profile)).await;
     let changed = event(&mut events, |event| match event {
-        Event::IdentityChanged { peer, old, new } => Some((peer.clone(), *old, *new)),
+        Event::IdentityChanged { peer, old, new, .. } => Some((peer.clone(), *old, *new)),
         _ => None,
     })
     .await;

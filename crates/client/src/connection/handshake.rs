@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::Before;
+use super::{Before, LOGIN_ANSWER};
 use crate::client::{Inner, ReadReceipts};
 use crate::error::{Ending, Error};
 
@@ -47,7 +47,7 @@ pub(super) async fn shake_hands(
 
     let finish = verified.finish(&login_payload(inner, before, token, reason)).map_err(handshake)?;
     decoder.switch_to_transport();
-    write(stream, &finish.write, "answer to the login").await?;
+    write(stream, &finish.write, LOGIN_ANSWER).await?;
     Ok(Channel { decoder, sealer: finish.transport.sealer, opener: finish.transport.opener })
 }
 

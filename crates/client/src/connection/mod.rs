@@ -26,16 +26,18 @@ use landbridge_transport::Stream;
 /// Stanzas that are kept if they come before the answer to the login.
 const MAX_EARLY: usize = 16;
 
+/// What is waited for after the handshake.
+pub(crate) const LOGIN_ANSWER: &str = "answer to the login";
+
 /// How to connect this time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectPlan {
-    pub(crate) freshness: Freshness,
     pub(crate) reason: ConnectReason,
 }
 
 impl Default for ConnectPlan {
     fn default() -> Self {
-        Self { freshness: Freshness::MayBeCached, reason: ConnectReason::UserActivated }
+        Self { reason: ConnectReason::UserActivated }
     }
 }
 
@@ -62,9 +64,13 @@ pub(crate) async fn connect(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(),
     let opening = Opening::begin(inner)?;
     let result = login(inner, plan).await;
     match &result {
-        Ok(_) => inner.failed_logins.store(0, Ordering::Relaxed),
-        Err(_) => {
+        Ok(_) => {
+            inner.failed_logins.store(0, Ordering::Relaxed);
+            inner.token_refused.store(false, Ordering::Relaxed);
+        }
+        Err(error) => {
             inner.failed_logins.fetch_add(1, Ordering::Relaxed);
+            note_refusal(inner, error).await?;
         }
     }
     let (session, success) = result?;
@@ -74,9 +80,27 @@ pub(crate) async fn connect(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(),
     Ok(())
 }
 
+/// What a refused login means for the next one.
+async fn note_refusal(inner: &Arc<Inner>, error: &Error) -> Result<(), Error> {
+    match error.reaction() {
+        Reaction::NewToken => inner.token_refused.store(true, Ordering::Relaxed),
+        // The server does not know the account, and it was to be deleted: that is done, then.
+        Reaction::Reenlist
+            if matches!(error, Error::LoginRefused { .. }) && inner.deleting.load(Ordering::Relaxed) =>
+        {
+            let now = inner.clock.now();
+            inner.vault.write(move |tx| tx.wipe_keys(now).map_err(Error::from)).await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, Success), Error> {
     let before = read_before(inner).await?;
-    let token = inner.tokens.token(plan.freshness).await.map_err(|source| Error::Token { source })?;
+    let refused = inner.token_refused.load(Ordering::Relaxed);
+    let freshness = if refused { Freshness::New } else { Freshness::MayBeCached };
+    let token = inner.tokens.token(freshness).await.map_err(|source| Error::Token { source })?;
     let deleting = matches!(before.account.enlistment, Enlistment::Deleting { .. });
     inner.deleting.store(deleting, Ordering::Relaxed);
 
@@ -88,8 +112,7 @@ async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, S
     let mut channel = handshake::shake_hands(inner, &mut stream, &before, &token, plan.reason).await?;
     let limit = Duration::from_secs(inner.profile.connection.login_timeout_s);
     let answered = tokio::time::timeout(limit, first_stanzas(inner, &mut stream, &mut channel)).await;
-    let (success, early) =
-        answered.map_err(|_| Error::TimedOut { what: "answer to the login", after: limit })??;
+    let (success, early) = answered.map_err(|_| Error::TimedOut { what: LOGIN_ANSWER, after: limit })??;
     keep_facts(inner, success.t, before.logins + 1).await?;
 
     let (read, write) = tokio::io::split(stream);
@@ -150,7 +173,7 @@ async fn first_stanzas(
     stream: &mut Box<dyn Stream>,
     channel: &mut handshake::Channel,
 ) -> Result<(Success, Vec<Node>), Error> {
-    const BEFORE: &str = "answer to the login";
+    const BEFORE: &str = LOGIN_ANSWER;
     let disconnected = |ending: Ending| Error::Disconnected { ending: Arc::new(ending) };
     let mut early = Vec::new();
     loop {

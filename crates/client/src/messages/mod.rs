@@ -134,8 +134,8 @@ pub(crate) async fn identity_changed(session: &Arc<Session>, peer: Jid, ack: &Ac
     };
     let (noted, old) = inner.vault.write(step).await?;
     session.owed_news.notify_one();
-    if matches!(noted, Noted::New { .. }) {
-        inner.events.push(Event::IdentityChanged { peer: peer.without_device(), old, new: None });
+    if let Noted::New { seq } = noted {
+        inner.events.push(Event::IdentityChanged { seq, peer: peer.without_device(), old, new: None });
     }
     Ok(())
 }

@@ -38,9 +38,20 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
         }
         for due in due {
             after = due.entry.seq;
-            let stanza = if due.stale { renew(&session, due).await? } else { Some(due.entry.message.stanza) };
-            if let Some(stanza) = stanza {
-                session.queue(stanza).await?;
+            if !due.stale {
+                session.queue(due.entry.message.stanza).await?;
+                continue;
+            }
+            match renew(&session, due).await {
+                Ok(Some(stanza)) => session.queue(stanza).await?,
+                Ok(None) => {}
+                Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
+                    return Err(error);
+                }
+                // It stays pending, and the next connection begins with it.
+                Err(error) => {
+                    tracing::warn!(error = error.chain(), "a message could not be encrypted anew yet")
+                }
             }
         }
     }

@@ -22,6 +22,9 @@ use crate::event::{Event, ReceivedMessage};
 use crate::receipts::owed_answer;
 use crate::session::Session;
 
+/// Copies of one message that are tried; an honest sender makes one.
+const MAX_COPIES: usize = 4;
+
 /// All that one message needs on its way into the store.
 pub(super) struct Receiver {
     pub(super) message: MessageIn,
@@ -60,7 +63,10 @@ pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Resul
 
 impl Receiver {
     fn receive(mut self, tx: &mut dyn StoreTx) -> Result<Vec<Event>, Error> {
-        if self.message.from.is_group() || self.message.participant.is_some() {
+        let from = &self.message.from;
+        let direct =
+            (from.is_user() || from.is_lid() || from.is_interop()) && self.message.participant.is_none();
+        if !direct {
             // Groups are not spoken here yet; the server must not send it for ever.
             self.owe_ack(tx, Some(NackCode::Unhandled))?;
         } else if tx.is_blocked(&self.key.chat)? {
@@ -85,7 +91,7 @@ impl Receiver {
         if encs.iter().any(|enc| enc.version != Enc::VERSION) {
             return self.owe_ack(tx, Some(NackCode::InvalidProtobuf));
         }
-        let pairwise = encs.iter().filter_map(|enc| kind_of(enc).map(|kind| (enc, kind)));
+        let pairwise = encs.iter().filter_map(|enc| kind_of(enc).map(|kind| (enc, kind))).take(MAX_COPIES);
         let mut failure = None;
         for (enc, kind) in pairwise {
             // Several copies hold the same content: the first that opens wins.
@@ -210,8 +216,8 @@ impl Receiver {
         let new: Option<PublicKey> =
             tx.remote_identity(&address(&self.message.from)).map_err(store_failed)?;
         let noted = tx.note_identity_change(&self.key.chat, Some(&old), new.as_ref(), self.now)?;
-        if matches!(noted, Noted::New { .. }) {
-            self.events.push(Event::IdentityChanged { peer: self.chat(), old: Some(old), new });
+        if let Noted::New { seq } = noted {
+            self.events.push(Event::IdentityChanged { seq, peer: self.chat(), old: Some(old), new });
         }
         Ok(())
     }

@@ -122,7 +122,14 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
             Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
                 tracing::warn!(error = error.chain(), "a message could not be encrypted anew");
             }
-            Err(error) => return Err(error),
+            Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
+                return Err(error);
+            }
+            Err(error) => {
+                // Not acked, so the server repeats the request.
+                tracing::warn!(error = error.chain(), "a message could not be encrypted anew yet");
+                continue;
+            }
         }
         let RetryJob { ack, .. } = job;
         let node = ack.to_node(&session.inner.profile);

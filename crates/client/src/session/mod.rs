@@ -5,6 +5,7 @@ mod pending;
 mod route;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use crate::client::{Inner, Link, RoundTrip};
 use crate::connection::writer::Outgoing;
 use crate::connection::{Established, reader, writer};
-use crate::error::{Ending, Error};
+use crate::error::{Ending, Error, Reaction};
 use crate::messages::retry::RetryJob;
 use pending::Pending;
 
@@ -132,6 +133,9 @@ impl Session {
             if matches!(&*link, Link::Up(session) if Arc::ptr_eq(session, &self)) {
                 *link = Link::Down(Some(Arc::clone(&ending)));
             }
+        }
+        if ending.reaction() == Reaction::NewToken {
+            self.inner.token_refused.store(true, Ordering::Relaxed);
         }
         tracing::debug!(ending = %ending, "the connection ended");
         crate::client::disconnected(&self.inner, ending);

@@ -2,7 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 #![allow(unreachable_pub, reason = "shared between test files, exported to nobody")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod phone;
 
@@ -66,7 +71,7 @@ impl Server {
         Client::builder()
             .store(store)
             .transport(self.transport.clone())
-            .trust(self.trust.clone())
+            .trust(self.trust)
             .token_source(FixedToken::new(TOKEN))
             .push_name("Alice")
     }
