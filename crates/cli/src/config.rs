@@ -141,45 +141,40 @@ fn known_variables(command: &clap::Command) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// The example is also the list of keys: it must name each of them.
     #[test]
-    fn every_key_of_every_section_is_read() {
-        let text = r#"
-            [sandbox]
-            chat = "127.0.0.1:5222"
-            http = "127.0.0.1:8080"
-            data = "sandbox-data"
-            rate_limits = "off"
-            calm = true
-            seed = 7
-            allow_remote = false
-            [sandbox.partners]
-            1 = "http://127.0.0.1:9000"
-            [partner]
-            addr = "127.0.0.1:9000"
-            admin_addr = "127.0.0.1:9001"
-            base_url = "https://partner.example"
-            integrator = 1
-            data = "partner-data"
-            insecure_dev_auth = true
-            tokens_per_hour = 60
-            allow_remote = false
-            [partner.dev_users]
-            secret = "alice"
-            [client]
-            data = "client-data"
-            chat = "127.0.0.1:5222"
-            enlist_url = "http://127.0.0.1:8080/3p/interop_reg"
-            root_key = "00"
-            token_url = "http://127.0.0.1:9000/token"
-            session = "secret"
-            identifier = "alice"
-            integrator = 1
-            [profile.keys]
-        "#;
-        let config = Config::parse(text).ok().unwrap();
-        assert_eq!(config.sandbox.partners["1"], "http://127.0.0.1:9000");
-        assert_eq!(config.partner.dev_users["secret"], "alice");
-        assert_eq!(config.client.integrator, Some(1));
+    fn the_example_names_every_key() {
+        let example = include_str!("../landbridge.example.toml");
+        let whole = example.replace("# seed", "seed").replace("# root_key", "root_key");
+        let Config { sandbox, partner, client, profile } = Config::parse(&whole).ok().unwrap();
+        let SandboxSection { chat, http, data, rate_limits, calm, seed, allow_remote, partners } = sandbox;
+        assert!(chat.is_some() && http.is_some() && data.is_some() && rate_limits.is_some());
+        assert!(calm.is_some() && seed.is_some() && allow_remote.is_some() && !partners.is_empty());
+        let PartnerSection {
+            addr,
+            admin_addr,
+            base_url,
+            integrator,
+            data,
+            insecure_dev_auth,
+            tokens_per_hour,
+            allow_remote,
+            dev_users,
+        } = partner;
+        assert!(
+            addr.is_some()
+                && admin_addr.is_some()
+                && base_url.is_some()
+                && integrator.is_some()
+                && data.is_some()
+        );
+        assert!(insecure_dev_auth.is_some() && tokens_per_hour.is_some() && allow_remote.is_some());
+        assert!(!dev_users.is_empty());
+        let ClientSection { data, chat, enlist_url, root_key, token_url, session, identifier, integrator } =
+            client;
+        assert!(data.is_some() && chat.is_some() && enlist_url.is_some() && root_key.is_some());
+        assert!(token_url.is_some() && session.is_some() && identifier.is_some() && integrator.is_some());
+        assert_eq!(profile, Profile::default(), "the example changes an assumption");
     }
 
     #[test]

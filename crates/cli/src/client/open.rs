@@ -121,6 +121,8 @@ pub(super) fn failure(error: Error) -> Failure {
         (Error::OtherAccount, _) => {
             Failure::usage(sentence).hint("choose another --data, or delete that account first")
         }
+        (Error::NoKeys { .. }, _) => Failure::runtime(sentence)
+            .hint("check the number: there is no such user, or not one who can be reached from here"),
         (Error::Token { .. }, Reaction::AskUser) => {
             Failure::runtime(sentence).hint("give a --session that the partner's server knows")
         }

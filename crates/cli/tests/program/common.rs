@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 /// The program with a clean environment, in `directory`, where no configuration file is unless a test puts it there.
-pub fn landbridge(directory: &Path) -> Command {
+pub(crate) fn landbridge(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_landbridge"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LANDBRIDGE_") {
@@ -16,27 +16,27 @@ pub fn landbridge(directory: &Path) -> Command {
     command
 }
 
-pub fn run(directory: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(directory: &Path, args: &[&str]) -> Output {
     landbridge(directory).args(args).output().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A server of ours in a process of its own, ready when it has said so. Killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    pub ready: serde_json::Value,
+    pub(crate) ready: serde_json::Value,
 }
 
 impl Server {
-    pub fn start(directory: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(directory: &Path, args: &[&str]) -> Self {
         let mut child = landbridge(directory)
             .args(args)
             .args(["--ready-json", "--log", "warn"])
@@ -51,12 +51,12 @@ impl Server {
         Self { child, stdout, ready }
     }
 
-    pub fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         self.ready[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.ready)).to_owned()
     }
 
     /// Sends a signal by name, waits, and gives the exit status and what else was printed on standard output.
-    pub fn stop(mut self, signal: &str) -> (ExitStatus, String) {
+    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, String) {
         let kill =
             Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());

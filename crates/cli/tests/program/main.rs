@@ -3,5 +3,7 @@
 
 mod common;
 #[cfg(unix)]
+mod http;
+#[cfg(unix)]
 mod partner;
 mod usage;

@@ -1,23 +1,9 @@
 //! `landbridge partner` as a process: ready line, HTTP, restart, signals.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use crate::common::{Server, landbridge, run, stderr};
-
-/// One HTTP/1.1 exchange, as plain text.
-fn http(url: &str, method: &str, headers: &str) -> String {
-    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
-    write!(
-        stream,
-        "{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
+use crate::http::exchange;
 
 /// The key ids in a key set, as they stand there.
 fn key_ids(jwks: &str) -> Vec<String> {
@@ -41,13 +27,15 @@ fn keys_survive_a_restart_and_signals_end_in_order() {
     for signal in ["TERM", "INT"] {
         let server = Server::start(directory.path(), &args);
         assert_eq!(server.ready["ready"], true);
-        let jwks = http(&server.text("jwks"), "GET", "");
-        assert!(jwks.starts_with("HTTP/1.1 200"), "{jwks}");
+        let (status, jwks) = exchange("GET", &server.text("jwks"), "", "");
+        assert_eq!(status, 200, "{jwks}");
         seen.push(key_ids(&jwks));
-        let token = http(&server.text("token"), "POST", "authorization: Bearer session-of-alice\r\n");
-        assert!(token.starts_with("HTTP/1.1 200") && token.contains("\"identifier\":\"alice\""), "{token}");
-        let refused = http(&server.text("token"), "POST", "authorization: Bearer somebody-else\r\n");
-        assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+        let (status, token) =
+            exchange("POST", &server.text("token"), "authorization: Bearer session-of-alice\r\n", "");
+        assert!(status == 200 && token.contains("\"identifier\":\"alice\""), "{token}");
+        let (status, refused) =
+            exchange("POST", &server.text("token"), "authorization: Bearer somebody-else\r\n", "");
+        assert_eq!(status, 401, "{refused}");
         let (status, rest) = server.stop(signal);
         assert_eq!(status.code(), Some(0), "after SIG{signal}");
         assert_eq!(rest, "", "exactly one line on standard output");
