@@ -97,17 +97,8 @@ impl World {
     }
 
     pub async fn handshake(&self, keys: &StaticKeyPair, payload: &[u8]) -> Client {
-        let mut socket = TcpStream::connect(self.sandbox.chat_addr()).await.unwrap();
-        let trust = PinnedRoot::new(self.sandbox.root_key());
-        let (state, write) = ClientHandshake::new(keys.clone(), Intro::default(), &mut rand::rng()).xx().unwrap();
-        socket.write_all(&write).await.unwrap();
-        let mut decoder = FrameDecoder::new();
-        let hello = read_frame(&mut socket, &mut decoder).await.unwrap();
-        let state = state.read(&hello, &trust, self.now()).unwrap();
-        let ClientFinish { write, transport, .. } = state.finish(payload).unwrap();
-        socket.write_all(&write).await.unwrap();
-        decoder.switch_to_transport();
-        Client::new(socket, decoder, transport.sealer, transport.opener, self.profile.clone())
+        let (addr, root) = (self.sandbox.chat_addr(), self.sandbox.root_key());
+        connect_to(addr, root, self.profile.clone(), keys, payload, self.now()).await
     }
 
     /// Connects, logs in, uploads keys if the account has none there, becomes active and reads the mailbox's end.
@@ -227,6 +218,27 @@ impl Account {
             signed_prekey: self.wire_signed(),
         }
     }
+}
+
+/// Connects and shakes hands.
+pub async fn connect_to(
+    addr: SocketAddr,
+    root: PublicKey,
+    profile: Profile,
+    keys: &StaticKeyPair,
+    payload: &[u8],
+    now: u64,
+) -> Client {
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    let (state, write) = ClientHandshake::new(keys.clone(), Intro::default(), &mut rand::rng()).xx().unwrap();
+    socket.write_all(&write).await.unwrap();
+    let mut decoder = FrameDecoder::new();
+    let hello = read_frame(&mut socket, &mut decoder).await.unwrap();
+    let state = state.read(&hello, &PinnedRoot::new(root), now).unwrap();
+    let ClientFinish { write, transport, .. } = state.finish(payload).unwrap();
+    socket.write_all(&write).await.unwrap();
+    decoder.switch_to_transport();
+    Client::new(socket, decoder, transport.sealer, transport.opener, profile)
 }
 
 /// A client on a socket.
