@@ -2,13 +2,15 @@
 
 use landbridge_curve::PrivateKey;
 use landbridge_enlist::{
-    DeviceKeys, EnlistmentReply, EnlistmentRequest, FormKind, FormRules, IntegratorId, Login, Reason, Refusal,
-    SignedPreKeyPublic, TokenSubject, UserIdentifier, VersionHints, check_form, claimed_integrator, jwt::Token,
+    DeviceKeys, EnlistmentReply, EnlistmentRequest, FormKind, FormRules, IntegratorId, Login, Reason,
+    Refusal, SignedPreKeyPublic, TokenSubject, UserIdentifier, VersionHints, check_form, claimed_integrator,
+    jwt::Token,
 };
 
 use crate::{input::rng, vectors};
 
-const RULES: FormRules<'static> = FormRules { min_version: 1, is_enabled: &|integrator| integrator.get() < 500 };
+const RULES: FormRules<'static> =
+    FormRules { min_version: 1, is_enabled: &|integrator| integrator.get() < 500 };
 
 /// A form that is accepted is what a client would send with the same parts.
 pub(crate) fn form(bytes: &[u8]) {
@@ -41,7 +43,8 @@ pub(crate) fn form(bytes: &[u8]) {
             token: checked.token().clone(),
         };
         let form = request.to_form(kind);
-        let again = check_form(form.as_bytes(), VersionHints::default(), &RULES).expect("the own form is good");
+        let again =
+            check_form(form.as_bytes(), VersionHints::default(), &RULES).expect("the own form is good");
         assert_eq!(again.unverified_keys(), &keys);
         assert_eq!(again.token().as_str(), checked.token().as_str());
         assert_eq!(again.claimed_integrator().is_some(), kind == FormKind::Full);
@@ -130,7 +133,10 @@ pub(crate) fn names(bytes: &[u8]) {
 
 pub(crate) fn name_seeds() -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
-    vectors::strings_below(&serde_json::json!(["1", "999", "1000", "01", "alice", "1-2@interop", "bad_token"]), &mut texts);
+    vectors::strings_below(
+        &serde_json::json!(["1", "999", "1000", "01", "alice", "1-2@interop", "bad_token"]),
+        &mut texts,
+    );
     texts.push("999-18446744073709551615@interop".to_owned());
     texts.push("😀".repeat(40));
     texts.into_iter().map(String::into_bytes).collect()

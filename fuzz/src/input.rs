@@ -31,6 +31,11 @@ impl<'a> Input<'a> {
         usize::from(if limit > 256 { self.u16() } else { u16::from(self.u8()) }) % limit
     }
 
+    /// True for one value in `count`, and for an input that is used up.
+    pub(crate) fn one_in(&mut self, count: u8) -> bool {
+        self.u8().is_multiple_of(count)
+    }
+
     /// One of several values.
     pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use landbridge_enlist::jwks::{Cache, CachePolicy, FetchReport, Fetched, KeySet, Lookup, MAX_KEYS, PublicJwk, to_json};
+use landbridge_enlist::jwks::{
+    Cache, CachePolicy, FetchReport, Fetched, KeySet, Lookup, MAX_KEYS, PublicJwk, to_json,
+};
 use serde_json::Value;
 
 use crate::{input::Input, vectors};
@@ -28,7 +30,8 @@ pub(crate) fn document(bytes: &[u8]) {
         }
         let kid = key["kid"].as_str().expect("a usable key has a name");
         assert_eq!(parsed.set.get(kid).map(|key| key.kid()), Some(kid));
-        let number = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap_or_default()).expect("strict");
+        let number =
+            |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap_or_default()).expect("strict");
         let public = PublicJwk::new(&number("n"), &number("e")).expect("a usable key can be published");
         assert!(key.get("use").is_none_or(|usage| usage == "sig"));
         assert!(key.get("alg").is_none_or(|alg| alg == "RS256"));
@@ -99,12 +102,9 @@ pub(crate) fn cache(bytes: &[u8]) {
             0 | 1 => now += [1, 5, 29, 30, 61, 301, 3_600, 86_400][script.below(8)],
             2 | 3 => look_up(&mut cache, &model, &format!("k{}", script.u8() % 8), now),
             4 | 5 => poll(&mut cache, &mut model, now),
-            6 => {
-                if model.in_flight {
-                    answer(&mut cache, &mut model, &mut script, now);
-                }
-            }
-            _ if script.u8() % 4 == 0 => {
+            6 if model.in_flight => answer(&mut cache, &mut model, &mut script, now),
+            6 => {}
+            _ if script.one_in(4) => {
                 cache.refresh_soon();
                 model.pushes += 1;
             }
@@ -163,10 +163,7 @@ fn answer(cache: &mut Cache, model: &mut Model, script: &mut Input<'_>, now: u64
     let good = |body| Fetched::Response { status: 200, etag: Some("\"1\""), cache_control, body };
     let report = match script.u8() % 6 {
         0 => cache.fetched(Fetched::Failed, now),
-        1 => cache.fetched(
-            Fetched::Response { status: 304, etag: None, cache_control, body: b"" },
-            now,
-        ),
+        1 => cache.fetched(Fetched::Response { status: 304, etag: None, cache_control, body: b"" }, now),
         2 => cache.fetched(good(b"{}"), now),
         3 => cache.fetched(Fetched::Response { status: 503, etag: None, cache_control, body: b"" }, now),
         _ => cache.fetched(good(body.as_bytes()), now),

@@ -35,7 +35,8 @@ struct Keys {
 
 static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let private: Value =
-        serde_json::from_str(include_str!("../../crates/enlist/tests/vectors/private-keys.json")).expect("JSON");
+        serde_json::from_str(include_str!("../../crates/enlist/tests/vectors/private-keys.json"))
+            .expect("JSON");
     let pem = private["keys"]["partner-1/p1-2026-10"].as_str().expect("the key is there");
     let tokens = vectors::list(&vectors::tokens(), "cases");
     Keys {
@@ -109,7 +110,10 @@ pub(crate) fn claims(bytes: &[u8]) {
             let good = is_good(&header, &claims);
             if let Some(verified) = accepted {
                 assert!(good, "accepted {header} {claims}");
-                assert_eq!(verified.identifier.as_ref().map(|identifier| identifier.as_str()), claims["sub"].as_str());
+                assert_eq!(
+                    verified.identifier.as_ref().map(|identifier| identifier.as_str()),
+                    claims["sub"].as_str()
+                );
                 assert_eq!(verified.issuer, PARTNER);
                 assert_eq!(verified.id.as_deref(), claims["jti"].as_str());
             }
@@ -134,7 +138,9 @@ fn is_good(header: &Value, claims: &Value) -> bool {
     let forbidden = ["crit", "jku", "jwk", "x5u", "x5c", "b64", "cty"];
     let header_is_good = header.get("alg") == Some(&"RS256".into())
         && header.get("kid") == Some(&KID.into())
-        && header.get("typ").is_none_or(|typ| typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("jwt")))
+        && header
+            .get("typ")
+            .is_none_or(|typ| typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("jwt")))
         && !forbidden.iter().any(|member| header.contains_key(*member));
     let strings = ["jti", "sub", "iss"];
     let strings_are = strings.iter().all(|name| claims.get(*name).is_none_or(Value::is_string));

@@ -15,7 +15,7 @@ use crate::{
 /// A chain is believed only if it is the authority's, and then only if every rule holds that a second reading checks.
 pub(crate) fn run(bytes: &[u8]) {
     let mut script = Input::new(bytes);
-    if script.u8() % 2 == 0 {
+    if script.one_in(2) {
         foreign(script.rest());
     } else {
         signed(&mut script);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use landbridge_noise::{
-    CertificateAuthority, ClientHandshake, Header, Hello, Intro, KnownServer, PREFIX_LEN, Pattern, PrivateKey,
-    PublicKey, Resumption, ServerHandshake, ServerIdentity, StaticKeyPair, Validity,
+    CertificateAuthority, ClientHandshake, Header, Hello, Intro, KnownServer, PREFIX_LEN, Pattern,
+    PrivateKey, PublicKey, Resumption, ServerHandshake, ServerIdentity, StaticKeyPair, Validity,
 };
 use landbridge_proto::handshake::HandshakeMessage;
 use prost::Message as _;
@@ -78,7 +78,7 @@ pub(crate) fn server(bytes: &[u8]) {
         Ok(Hello::Resume(resume)) => {
             assert_eq!(resume.client_static(), world.client_keys.public());
             assert_eq!(resume.payload(), LOGIN);
-            if decision % 2 == 0 {
+            if decision.is_multiple_of(2) {
                 let (established, _) = resume.accept(GREETING).expect("the client's keys are good");
                 assert_eq!(established.pattern, Pattern::Ik);
             } else {
@@ -113,7 +113,9 @@ pub(crate) fn server_seeds() -> Vec<Vec<u8>> {
         seeds.push(seed);
     };
     let (client, hello) = world.client().xx().expect("XX begins");
-    let Ok(Hello::Answered { write, .. }) = world.server().read(first_body(&hello)) else { panic!("XX is answered") };
+    let Ok(Hello::Answered { write, .. }) = world.server().read(first_body(&hello)) else {
+        panic!("XX is answered")
+    };
     let client = client.read(body(&write), &world.authority.trust(), NOW).expect("the server is believed");
     let finish = client.finish(LOGIN).expect("a short payload");
     push(0, first_body(&hello), body(&finish.write));

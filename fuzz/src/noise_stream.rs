@@ -44,7 +44,9 @@ pub(crate) fn frames(bytes: &[u8]) {
         assert_eq!(decoder.into_rest(), &stream[read..]);
     }
     let mut written = Vec::new();
-    found.iter().for_each(|frame| encode_frame(frame, &mut written).expect("a frame that was read is not too long"));
+    found
+        .iter()
+        .for_each(|frame| encode_frame(frame, &mut written).expect("a frame that was read is not too long"));
     assert!(stream.starts_with(&written));
 }
 

@@ -5,7 +5,9 @@ use landbridge_stanza::Profile;
 /// A profile that is accepted, from TOML or JSON, is written in both and read again as the same.
 pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for profile in [toml::from_str::<Profile>(text).ok(), serde_json::from_str(text).ok()].into_iter().flatten() {
+    for profile in
+        [toml::from_str::<Profile>(text).ok(), serde_json::from_str(text).ok()].into_iter().flatten()
+    {
         let json = serde_json::to_string(&profile).expect("a profile has a JSON form");
         assert_eq!(serde_json::from_str::<Profile>(&json).expect("the own JSON reads"), profile);
         let toml = toml::to_string(&profile).expect("a profile has a TOML form");
@@ -18,7 +20,8 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let whole = Profile::default();
     let mut seeds = vec![
         serde_json::to_vec(&whole).expect("a profile has a JSON form"),
-        b"revision = 'v1.0.1'\n[wire]\npack = 'jid'\ncompress_above = 512\n[deletion]\niq_type = 'set'\n".to_vec(),
+        b"revision = 'v1.0.1'\n[wire]\npack = 'jid'\ncompress_above = 512\n[deletion]\niq_type = 'set'\n"
+            .to_vec(),
         b"[connection]\nheader = '57410503'\n".to_vec(),
         br#"{"groups":"off","wire":{"pack":"jid"}}"#.to_vec(),
     ];

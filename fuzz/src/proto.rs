@@ -119,7 +119,9 @@ pub(crate) fn login(bytes: &[u8]) {
     login.short_connect = Some(claims.short_connect);
     login.session_id = claims.session_id;
     login.enable_read_receipts = claims.enable_read_receipts;
-    let Ok(LoginClaims::Interop(mut again)) = check_login(&login.encode()) else { panic!("the own login is refused") };
+    let Ok(LoginClaims::Interop(mut again)) = check_login(&login.encode()) else {
+        panic!("the own login is refused")
+    };
     if claims.version.is_none() {
         again.version = None;
     }

@@ -77,14 +77,22 @@ pub(crate) fn session(bytes: &[u8]) {
                 PreKeySignalMessage::parse(message).expect("it was opened").message_bytes
             };
             let inner_of = |bytes: &[u8], of| {
-                if kind_byte(of) == 0 { Some(bytes.to_vec()) }
-                else { PreKeySignalMessage::parse(bytes).ok().map(|message| message.message_bytes.to_vec()) }
+                if kind_byte(of) == 0 {
+                    Some(bytes.to_vec())
+                } else {
+                    PreKeySignalMessage::parse(bytes).ok().map(|message| message.message_bytes.to_vec())
+                }
             };
-            let genuine = world.unread.iter().find(|(sent, _)| inner_of(&sent.bytes, sent.kind).as_deref() == Some(inner));
-            let first = choice & 2 != 0 && inner_of(&world.read[0].bytes, world.read[0].kind).as_deref() == Some(inner);
+            let genuine = world
+                .unread
+                .iter()
+                .find(|(sent, _)| inner_of(&sent.bytes, sent.kind).as_deref() == Some(inner));
+            let first = choice & 2 != 0
+                && inner_of(&world.read[0].bytes, world.read[0].kind).as_deref() == Some(inner);
             let expected = genuine.map(|(_, text)| &**text).or(first.then_some(b"first"));
             assert_eq!(Some(&*opened.plaintext), expected, "a message that Alice never wrote");
-            let again = decrypt(&mut bob.store, &world.alice.address, kind(choice), message, policy, &mut rng(21));
+            let again =
+                decrypt(&mut bob.store, &world.alice.address, kind(choice), message, policy, &mut rng(21));
             assert!(again.is_err(), "a message opened twice");
         }
     }
@@ -120,7 +128,8 @@ pub(crate) fn sender_key(bytes: &[u8]) {
     match group::process_distribution(&mut bob.store, GROUP, alice, message) {
         Err(_) => assert_eq!(bob.state(alice), before, "a refusal left a trace"),
         Ok(announced) => {
-            let record = bob.store.load_sender_key(GROUP, alice).expect("memory does not fail").expect("it was saved");
+            let record =
+                bob.store.load_sender_key(GROUP, alice).expect("memory does not fail").expect("it was saved");
             let stored = record.to_bytes();
             let again = SenderKeyRecord::from_bytes(&stored).expect("a record that was written reads");
             assert_eq!(again.to_bytes(), stored);
@@ -158,9 +167,20 @@ pub(crate) fn records(bytes: &[u8]) {
         let alice = &world.alice.address;
         bob.store.save_session(alice, &record).expect("memory does not fail");
         let sent = encrypt(&mut bob.store, alice, b"text", TrustPolicy::Accept);
-        assert!(sent.is_ok() || !record.has_current() || record.info().is_some_and(|info| info.next_counter == u32::MAX));
+        assert!(
+            sent.is_ok()
+                || !record.has_current()
+                || record.info().is_some_and(|info| info.next_counter == u32::MAX)
+        );
         for (message, text) in &world.unread {
-            match decrypt(&mut bob.store, alice, message.kind, &message.bytes, TrustPolicy::Accept, &mut rng(22)) {
+            match decrypt(
+                &mut bob.store,
+                alice,
+                message.kind,
+                &message.bytes,
+                TrustPolicy::Accept,
+                &mut rng(22),
+            ) {
                 Ok(opened) => assert_eq!(&opened.plaintext, text),
                 Err(error) => drop(error.advice()),
             }

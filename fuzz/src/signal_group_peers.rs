@@ -48,7 +48,8 @@ pub(crate) fn run(bytes: &[u8]) {
         match action % 8 {
             0 => {
                 let own = members[who].address.clone();
-                let told = group::distribution(&mut members[who].store, GROUP, &own, &mut rng).expect("memory");
+                let told =
+                    group::distribution(&mut members[who].store, GROUP, &own, &mut rng).expect("memory");
                 news.push((who, told));
             }
             1 | 2 => send(&mut members, who, count, &mut letters, &mut rng),
@@ -66,7 +67,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 damage(&mut changed, &mut script);
                 deliver(&mut members, who, letter, Some(&changed));
             }
-            7 if script.u8() % 2 == 0 => {
+            7 if script.one_in(2) => {
                 // A member leaves, so the others make new chains.
                 let own = members[who].address.clone();
                 members[who].store.delete_sender_key(GROUP, &own).expect("memory");
@@ -105,8 +106,8 @@ fn tell(members: &mut [Member], who: usize, from: usize, told: &[u8]) {
         return;
     }
     let sender = members[from].address.clone();
-    let announced =
-        group::process_distribution(&mut members[who].store, GROUP, &sender, told).expect("a good distribution");
+    let announced = group::process_distribution(&mut members[who].store, GROUP, &sender, told)
+        .expect("a good distribution");
     let member = &mut members[who];
     let chains = member.told.entry(from).or_default();
     match chains.iter().position(|(chain, _)| *chain == announced.chain_id) {
@@ -131,7 +132,10 @@ fn deliver(members: &mut [Member], who: usize, letter: &Letter, changed: Option<
     let sender = members[letter.from].address.clone();
     let reader = &mut members[who];
     let key = (letter.from, letter.chain, letter.place);
-    let told = reader.told.get(&letter.from).and_then(|chains| chains.iter().find(|(chain, _)| *chain == letter.chain));
+    let told = reader
+        .told
+        .get(&letter.from)
+        .and_then(|chains| chains.iter().find(|(chain, _)| *chain == letter.chain));
     let must_open = told.is_some_and(|(_, first)| *first <= letter.place) && !reader.opened.contains(&key);
     let before = state(reader, &sender);
     let bytes = changed.unwrap_or(&letter.bytes);

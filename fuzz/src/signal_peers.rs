@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use landbridge_curve::PublicKey;
 use landbridge_signal::{
-    CiphertextKind, DecryptError, IdentityStore as _, PreKeyId, SessionRecord, SessionStore as _, TrustPolicy,
-    decrypt, encrypt,
+    CiphertextKind, DecryptError, IdentityStore as _, PreKeyId, SessionRecord, SessionStore as _,
+    TrustPolicy, decrypt, encrypt,
     message::{PreKeySignalMessage, SignalMessage},
     prekeys, process_bundle,
 };
@@ -112,7 +112,7 @@ impl Run {
     fn act(&mut self, side: usize, action: u8, script: &mut Input<'_>) {
         let on_the_way = self.flights.len();
         match action % 16 {
-            0 => self.begin(side, Some(script.u8())),
+            0 => self.begin(side, script.u8()),
             1..=5 => self.send(side, script.u8()),
             6..=9 if on_the_way > 0 => self.deliver(script.below(on_the_way)),
             10 if on_the_way > 0 => self.deliver(0),
@@ -123,7 +123,7 @@ impl Run {
             }
             13 => self.archive(side),
             14 => self.restart(side),
-            15 if script.u8() % 4 == 0 => self.reinstall(side),
+            15 if script.one_in(4) => self.reinstall(side),
             _ => {}
         }
     }
@@ -134,14 +134,14 @@ impl Run {
     }
 
     /// Begins a session with the other side's bundle, with or without a one-time prekey.
-    fn begin(&mut self, side: usize, choice: Option<u8>) {
+    fn begin(&mut self, side: usize, choice: u8) {
         if self.begun == MOST_SESSIONS {
             return;
         }
         self.begun += 1;
         let mut rng = self.rng.clone();
         let (me, peer) = self.pair(side);
-        let prekey: Option<PreKeyId> = (choice.unwrap_or_default() % 4 > 0).then(|| {
+        let prekey: Option<PreKeyId> = (!choice.is_multiple_of(4)).then(|| {
             peer.next_prekey += 1;
             let id = prekey_id(peer.next_prekey);
             peer.party.store.add_prekeys(prekeys::generate(id, 1, &mut rng));
@@ -226,7 +226,8 @@ impl Run {
             Ok(opened) => {
                 assert_eq!(opened.plaintext, flight.text);
                 assert!(is_new || opened.used_prekey.is_none(), "a prekey was used in an old session");
-                let now = me.record(&peer.party).and_then(|record| record.info()).expect("it opened in a session");
+                let now =
+                    me.record(&peer.party).and_then(|record| record.info()).expect("it opened in a session");
                 assert_eq!(now.base_key, flight.session, "the session that opened is the current one");
                 me.sessions.entry(*flight.session.as_bytes()).or_default().see(flight.ratchet);
                 Ok(())

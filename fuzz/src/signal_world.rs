@@ -29,6 +29,15 @@ pub(crate) struct Party {
     pub(crate) store: MemorySignalStore,
 }
 
+/// What a party keeps about a peer.
+#[derive(Debug, PartialEq)]
+pub(crate) struct State {
+    session: Option<Vec<u8>>,
+    identity: Option<[u8; 32]>,
+    prekeys: Vec<PreKeyId>,
+    sender_key: Option<Vec<u8>>,
+}
+
 impl Party {
     pub(crate) fn new(name: &str, first_prekey: u32, rng: &mut ChaCha20Rng) -> Self {
         let identity = IdentityKeyPair::generate(rng);
@@ -41,7 +50,8 @@ impl Party {
     pub(crate) fn bundle(&self, prekey: Option<PreKeyId>) -> PreKeyBundle {
         let store = &self.store;
         let identity = store.identity_key().expect("memory does not fail");
-        let signed = store.load_signed_prekey(signed_id(1)).expect("memory does not fail").expect("it is there");
+        let signed =
+            store.load_signed_prekey(signed_id(1)).expect("memory does not fail").expect("it is there");
         PreKeyBundle {
             registration_id: store.registration_id().expect("memory does not fail"),
             identity: *identity.public(),
@@ -54,16 +64,16 @@ impl Party {
     }
 
     /// Everything that a refused message must leave as it was.
-    pub(crate) fn state(&self, peer: &Address) -> (Option<Vec<u8>>, Option<[u8; 32]>, Vec<PreKeyId>, Option<Vec<u8>>) {
+    pub(crate) fn state(&self, peer: &Address) -> State {
         let session = self.store.load_session(peer).expect("memory does not fail");
         let identity = self.store.remote_identity(peer).expect("memory does not fail");
         let sender_key = self.store.load_sender_key(GROUP, peer).expect("memory does not fail");
-        (
-            session.map(|record| record.to_bytes().to_vec()),
-            identity.map(|key| *key.as_bytes()),
-            self.store.prekey_ids(),
-            sender_key.map(|record| record.to_bytes().to_vec()),
-        )
+        State {
+            session: session.map(|record| record.to_bytes().to_vec()),
+            identity: identity.map(|key| *key.as_bytes()),
+            prekeys: self.store.prekey_ids(),
+            sender_key: sender_key.map(|record| record.to_bytes().to_vec()),
+        }
     }
 }
 
@@ -87,7 +97,8 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
     let mut bob = Party::new("bob", 1, &mut rng);
     let settings = TrustPolicy::Accept;
     let bundle = bob.bundle(Some(prekey_id(1)));
-    let _ = process_bundle(&mut alice.store, &bob.address, &bundle, settings, &mut rng).expect("a good bundle");
+    let _ =
+        process_bundle(&mut alice.store, &bob.address, &bundle, settings, &mut rng).expect("a good bundle");
     let mut unread = Vec::new();
     let mut read = Vec::new();
     let to = bob.address.clone();
@@ -101,15 +112,18 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
     read.push(first);
     unread.push((late, b"late".to_vec()));
     let answer = encrypt(&mut bob.store, &alice.address, b"answer", settings).expect("there is a session");
-    decrypt(&mut alice.store, &bob.address, answer.kind, &answer.bytes, settings, &mut rng).expect("it opens");
+    decrypt(&mut alice.store, &bob.address, answer.kind, &answer.bytes, settings, &mut rng)
+        .expect("it opens");
     for text in [&b"one"[..], b"two", b"three"] {
         unread.push((send(&mut alice, text), text.to_vec()));
     }
     let own = alice.address.clone();
-    let distribution = group::distribution(&mut alice.store, GROUP, &own, &mut rng).expect("memory does not fail");
+    let distribution =
+        group::distribution(&mut alice.store, GROUP, &own, &mut rng).expect("memory does not fail");
     let mut group_messages = Vec::new();
     for text in [&b"to all"[..], b"again", b"and again"] {
-        let message = group::encrypt(&mut alice.store, GROUP, &own, text, &mut rng).expect("there is a chain");
+        let message =
+            group::encrypt(&mut alice.store, GROUP, &own, text, &mut rng).expect("there is a chain");
         group_messages.push((message, text.to_vec()));
     }
     group::process_distribution(&mut bob.store, GROUP, &own, &distribution).expect("a good distribution");
@@ -118,7 +132,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
 
 /// The two kinds, as a script names them.
 pub(crate) const fn kind(byte: u8) -> CiphertextKind {
-    if byte % 2 == 0 { CiphertextKind::Message } else { CiphertextKind::PreKey }
+    if byte.is_multiple_of(2) { CiphertextKind::Message } else { CiphertextKind::PreKey }
 }
 
 pub(crate) const fn kind_byte(kind: CiphertextKind) -> u8 {

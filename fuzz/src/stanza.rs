@@ -3,7 +3,9 @@
 use landbridge_stanza::{
     ClientRequest, ClientStanza, Inbound, Profile, Request, ack::AckOut, codes::NackCode, stream,
 };
-use landbridge_wire::{EncodeError, EncodeOptions, Limits, Node, NodeRef, Value, decode, decode_payload, encode, json};
+use landbridge_wire::{
+    EncodeError, EncodeOptions, Limits, Node, NodeRef, Value, decode, decode_payload, encode, json,
+};
 
 use crate::{input::Input, vectors};
 
@@ -28,24 +30,116 @@ pub(crate) fn built(bytes: &[u8]) {
 }
 
 const TAGS: [&str; 34] = [
-    "iq", "message", "receipt", "ack", "notification", "ib", "presence", "chatstate", "success", "failure",
-    "stream:error", "xmlstreamend", "enc", "key", "skey", "list", "user", "item", "retry", "registration", "identity",
-    "id", "value", "signature", "ping", "active", "passive", "participants", "offline", "composing", "keys", "count",
-    "error", "remove",
+    "iq",
+    "message",
+    "receipt",
+    "ack",
+    "notification",
+    "ib",
+    "presence",
+    "chatstate",
+    "success",
+    "failure",
+    "stream:error",
+    "xmlstreamend",
+    "enc",
+    "key",
+    "skey",
+    "list",
+    "user",
+    "item",
+    "retry",
+    "registration",
+    "identity",
+    "id",
+    "value",
+    "signature",
+    "ping",
+    "active",
+    "passive",
+    "participants",
+    "offline",
+    "composing",
+    "keys",
+    "count",
+    "error",
+    "remove",
 ];
 const KEYS: [&str; 24] = [
-    "type", "id", "to", "from", "xmlns", "t", "code", "class", "participant", "recipient", "offline", "notify", "v",
-    "count", "jid", "key", "reason", "text", "backoff", "error", "decrypt-fail", "edit", "mediatype", "value",
+    "type",
+    "id",
+    "to",
+    "from",
+    "xmlns",
+    "t",
+    "code",
+    "class",
+    "participant",
+    "recipient",
+    "offline",
+    "notify",
+    "v",
+    "count",
+    "jid",
+    "key",
+    "reason",
+    "text",
+    "backoff",
+    "error",
+    "decrypt-fail",
+    "edit",
+    "mediatype",
+    "value",
 ];
 const VALUES: [&str; 40] = [
-    "get", "set", "result", "error", "encrypt", "w:p", "passive", "blocklist", "urn:xmpp:whatsapp:dirty",
-    "urn:xmpp:ping", "text", "media", "pkmsg", "msg", "skmsg", "2", "0", "1", "401", "487", "503", "1763870400",
-    "4294967296", "3EB0C52E77F09B14D6E8", "x-1", "read", "retry", "delivery", "block", "unblock", "available",
-    "unavailable", "composing", "paused", "message", "receipt", "hide", "account_sync", "devices", "deny",
+    "get",
+    "set",
+    "result",
+    "error",
+    "encrypt",
+    "w:p",
+    "passive",
+    "blocklist",
+    "urn:xmpp:whatsapp:dirty",
+    "urn:xmpp:ping",
+    "text",
+    "media",
+    "pkmsg",
+    "msg",
+    "skmsg",
+    "2",
+    "0",
+    "1",
+    "401",
+    "487",
+    "503",
+    "1763870400",
+    "4294967296",
+    "3EB0C52E77F09B14D6E8",
+    "x-1",
+    "read",
+    "retry",
+    "delivery",
+    "block",
+    "unblock",
+    "available",
+    "unavailable",
+    "composing",
+    "paused",
+    "message",
+    "receipt",
+    "hide",
+    "account_sync",
+    "devices",
+    "deny",
 ];
 const JIDS: [&str; 6] = [
-    "@s.whatsapp.net", "31612345678@s.whatsapp.net", "31612345678:2@s.whatsapp.net", "1-108@interop",
-    "120363001234567890@g.us", "77:1@lid",
+    "@s.whatsapp.net",
+    "31612345678@s.whatsapp.net",
+    "31612345678:2@s.whatsapp.net",
+    "1-108@interop",
+    "120363001234567890@g.us",
+    "77:1@lid",
 ];
 /// Sizes of contents: ids, counts, keys, signatures, texts.
 const SIZES: [usize; 10] = [0, 1, 2, 3, 4, 5, 20, 32, 33, 64];
@@ -55,9 +149,10 @@ fn node(script: &mut Input<'_>, depth: usize) -> Node {
     for _ in 0..script.below(7) {
         let key = script.pick(&KEYS);
         node = match script.u8() % 4 {
-            0 => node.attr(key, Value::from(script.pick(&JIDS).parse::<landbridge_wire::Jid>().expect("a JID"))),
+            0 => node
+                .attr(key, Value::from(script.pick(&JIDS).parse::<landbridge_wire::Jid>().expect("a JID"))),
             1 => node.attr(key, u64::from(script.u16())),
-            2 if script.u8() % 4 == 0 => node.attr(key, script.text()),
+            2 if script.one_in(4) => node.attr(key, script.text()),
             _ => node.attr(key, script.pick(&VALUES)),
         };
     }
@@ -76,7 +171,11 @@ fn node(script: &mut Input<'_>, depth: usize) -> Node {
 }
 
 pub(crate) fn built_seeds() -> Vec<Vec<u8>> {
-    (0..40u8).map(|seed| (0..80u8).map(|at| at.wrapping_mul(seed.wrapping_mul(2) + 5).wrapping_add(seed)).collect()).collect()
+    (0..40u8)
+        .map(|seed| {
+            (0..80u8).map(|at| at.wrapping_mul(seed.wrapping_mul(2) + 5).wrapping_add(seed)).collect()
+        })
+        .collect()
 }
 
 fn both_sides(node: NodeRef<'_>) {
@@ -128,7 +227,8 @@ fn inbound(node: NodeRef<'_>, stanza: &Inbound, profile: &Profile) {
         // Answers are read further by the request that they answer.
         _ => return,
     };
-    let again = Inbound::from_node(written.view(), profile).unwrap_or_else(|error| panic!("{written}: {error}"));
+    let again =
+        Inbound::from_node(written.view(), profile).unwrap_or_else(|error| panic!("{written}: {error}"));
     assert_eq!(&again, stanza, "through {written}");
     travels(&written);
 }
@@ -152,10 +252,14 @@ fn outbound(node: NodeRef<'_>, stanza: &ClientStanza, profile: &Profile) {
         }
         _ => return,
     };
-    let again = ClientStanza::from_node(written.view(), profile).unwrap_or_else(|error| panic!("{written}: {error}"));
+    let again =
+        ClientStanza::from_node(written.view(), profile).unwrap_or_else(|error| panic!("{written}: {error}"));
     match (&again, stanza) {
         // A request that is built goes to the server.
-        (ClientStanza::Request { id, request, .. }, ClientStanza::Request { id: old_id, request: old, .. }) => {
+        (
+            ClientStanza::Request { id, request, .. },
+            ClientStanza::Request { id: old_id, request: old, .. },
+        ) => {
             assert_eq!((id, request), (old_id, old), "through {written}");
         }
         _ => assert_eq!(&again, stanza, "through {written}"),

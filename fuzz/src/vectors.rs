@@ -69,7 +69,9 @@ fn collect(value: &Value, keys: &[&str], out: &mut Vec<Vec<u8>>) {
                 if keys.contains(&key.as_str()) {
                     strings_below(member, &mut texts);
                 }
-                out.extend(texts.iter().filter_map(|text| hex::decode(text).ok()).filter(|b| b.len() <= 4096));
+                out.extend(
+                    texts.iter().filter_map(|text| hex::decode(text).ok()).filter(|b| b.len() <= 4096),
+                );
                 collect(member, keys, out);
             }
         }
@@ -82,7 +84,9 @@ pub(crate) fn payloads() -> Vec<Vec<u8>> {
     let mut all = hex_under(&frames(), &["payload"]);
     all.extend(hex_under(&malformed_frames(), &["payload"]));
     for file in [stanzas(), jids(), strings(), structure()] {
-        all.extend(hex_under(&file, &["all", "jid", "also"]).into_iter().map(|stanza| [&[0], &*stanza].concat()));
+        all.extend(
+            hex_under(&file, &["all", "jid", "also"]).into_iter().map(|stanza| [&[0], &*stanza].concat()),
+        );
     }
     all
 }

@@ -39,12 +39,34 @@ struct Model {
 
 /// Words of the dictionary, packable ones, and others.
 const WORDS: [&str; 24] = [
-    "iq", "message", "receipt", "to", "from", "id", "type", "xmlns", "list", "s.whatsapp.net", "t", "x", "",
-    "3EB0C0FFEE", "1763870400", "0.1-2", "read-self", "Ä", "_x41_", "with space", "a:b", "1-2@interop",
-    "31612345678", "\u{1}",
+    "iq",
+    "message",
+    "receipt",
+    "to",
+    "from",
+    "id",
+    "type",
+    "xmlns",
+    "list",
+    "s.whatsapp.net",
+    "t",
+    "x",
+    "",
+    "3EB0C0FFEE",
+    "1763870400",
+    "0.1-2",
+    "read-self",
+    "Ä",
+    "_x41_",
+    "with space",
+    "a:b",
+    "1-2@interop",
+    "31612345678",
+    "\u{1}",
 ];
 
-const SERVERS: [&str; 8] = ["s.whatsapp.net", "lid", "g.us", "interop", "msgr", "hosted", "hosted.lid", "example"];
+const SERVERS: [&str; 8] =
+    ["s.whatsapp.net", "lid", "g.us", "interop", "msgr", "hosted", "hosted.lid", "example"];
 
 fn word(script: &mut Input<'_>) -> String {
     match script.u8() {
@@ -82,7 +104,7 @@ fn build(script: &mut Input<'_>, depth: usize) -> (Node, Model) {
         match script.u8() % 8 {
             0..=2 => {
                 let key = name(script);
-                let value = if script.u8() % 3 == 0 { Word::Jid(jid(script)) } else { Word::Text(word(script)) };
+                let value = if script.one_in(3) { Word::Jid(jid(script)) } else { Word::Text(word(script)) };
                 node = match &value {
                     Word::Text(text) => node.attr(&key, text),
                     Word::Jid(jid) => node.attr(&key, jid),
@@ -122,7 +144,7 @@ fn build(script: &mut Input<'_>, depth: usize) -> (Node, Model) {
             }
             _ => {}
         }
-        if script.u8() % 16 == 0 {
+        if script.one_in(16) {
             // What is looked at, copied and built on is still the same node.
             agrees(node.view(), &model);
             node = node.view().to_node();
@@ -134,7 +156,8 @@ fn build(script: &mut Input<'_>, depth: usize) -> (Node, Model) {
 fn agrees(node: NodeRef<'_>, model: &Model) {
     assert_eq!(node.tag(), model.tag);
     assert!(node.is(&model.tag));
-    let attrs: Vec<_> = node.attrs().map(|(key, value)| (key.into_owned(), value.text().into_owned())).collect();
+    let attrs: Vec<_> =
+        node.attrs().map(|(key, value)| (key.into_owned(), value.text().into_owned())).collect();
     let expected: Vec<_> = model.attrs.iter().map(|(key, value)| (key.clone(), value.text())).collect();
     assert_eq!(attrs, expected);
     for (key, value) in &model.attrs {
@@ -190,5 +213,9 @@ fn has_jid(model: &Model) -> bool {
 }
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    (0..24u8).map(|seed| (0..96u8).map(|at| at.wrapping_mul(seed.wrapping_mul(2) + 3).wrapping_add(seed)).collect()).collect()
+    (0..24u8)
+        .map(|seed| {
+            (0..96u8).map(|at| at.wrapping_mul(seed.wrapping_mul(2) + 3).wrapping_add(seed)).collect()
+        })
+        .collect()
 }

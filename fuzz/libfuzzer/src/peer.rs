@@ -38,8 +38,12 @@ fn same(ours: NodeRef<'_>, theirs: &wacore_binary::NodeRef<'_>) {
             assert_eq!(children.clone().count(), theirs.len());
             children.zip(theirs.iter()).for_each(|(ours, theirs)| same(ours, theirs));
         }
-        (_, Some(NodeContentRef::Bytes(theirs))) => assert_eq!(ours.content_bytes().as_deref(), Some(&**theirs)),
-        (_, Some(NodeContentRef::String(theirs))) => assert_eq!(ours.content_text().as_deref(), Some(&**theirs)),
+        (_, Some(NodeContentRef::Bytes(theirs))) => {
+            assert_eq!(ours.content_bytes().as_deref(), Some(&**theirs))
+        }
+        (_, Some(NodeContentRef::String(theirs))) => {
+            assert_eq!(ours.content_text().as_deref(), Some(&**theirs))
+        }
         (ours, theirs) => panic!("{ours:?} but {theirs:?}"),
     }
 }
