@@ -266,6 +266,17 @@ pub enum EventKind {
         /// Its type.
         kind: String,
     },
+    /// A test phone shows the security notice: the identity of somebody is another one.
+    PhoneNotice {
+        /// Whose.
+        of: String,
+        /// The identity before, 64 hex digits, if it was known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        old: Option<String>,
+        /// The identity now, unless only a notification told of the change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        new: Option<String>,
+    },
     /// A partner's key set was fetched, or could not be.
     KeySet {
         /// The partner.

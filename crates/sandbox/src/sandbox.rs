@@ -40,7 +40,7 @@ impl Sandbox {
         let chat_addr = local(&chat_listener, "the chat server", chat_at)?;
         let (stop, stopped) = watch::channel(false);
         let handle = SandboxHandle::new(Arc::clone(&state));
-        crate::handsets::resume(&state)?;
+        crate::phones::resume(&state)?;
         let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| SandboxError::Listen {
             what: "enlistment and control",
             addr: http_at,

@@ -6,7 +6,7 @@
 mod support;
 
 use landbridge_proto::{content, padding};
-use landbridge_sandbox::PhoneReceipt;
+use landbridge_sandbox::{Direction, MessageState};
 use landbridge_sandbox::events::EventKind;
 use landbridge_signal::{
     Address, CiphertextKind, PreKeyBundle, PreKeyId, PreKeyPublic, SignedPreKeyId, SignedPreKeyPublic, TrustPolicy,
@@ -146,7 +146,7 @@ async fn a_conversation() {
     assert_eq!((&delivered.from, &delivered.id, &delivered.kind), (&phone(), &hello.id, &ReceiptType::Delivered));
     let shown = handle.phone_messages(NUMBER).unwrap();
     assert_eq!(shown[0].text.as_deref(), Some("Hello Joe 🦀"));
-    assert_eq!((shown[0].peer.as_str(), shown[0].verdict), (chat.alice.jid.to_string().as_str(), Some("accept")));
+    assert_eq!((shown[0].peer.as_str(), shown[0].state), (chat.alice.jid.to_string().as_str(), MessageState::Shown));
 
     // The phone answers, under the user's identifier as well as under the address.
     let id = handle.phone_send_text(NUMBER, "alice", "Hi Alice").unwrap();
@@ -160,7 +160,7 @@ async fn a_conversation() {
     let waited = id.clone();
     chat.world.wait(move |e| matches!(&e.kind, EventKind::PhoneReceipt { id, .. } if *id == waited.as_str())).await;
     let sent = handle.phone_messages(NUMBER).unwrap().pop().unwrap();
-    assert_eq!((sent.direction, sent.state), ("out", Some(PhoneReceipt::Delivered)));
+    assert_eq!((sent.direction, sent.state), (Direction::Sent, MessageState::Delivered));
 
     // Read, once.
     for _ in 0..2 {
@@ -185,7 +185,7 @@ async fn a_conversation() {
     for _ in 0..20 {
         chat.receipt().await;
     }
-    let texts: Vec<_> = handle.phone_messages(NUMBER).unwrap().into_iter().filter(|m| m.direction == "in").collect();
+    let texts: Vec<_> = handle.phone_messages(NUMBER).unwrap().into_iter().filter(|m| m.direction == Direction::Received).collect();
     assert_eq!(texts.len(), 21);
     assert!(texts.iter().skip(1).enumerate().all(|(n, m)| m.text.as_deref() == Some(&format!("message {n}"))));
     assert_eq!(chat.world.broken(), Vec::<String>::new());
@@ -390,7 +390,7 @@ async fn blocking() {
     chat.client.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
     assert!(chat.client.waiting.is_empty());
     let sent = handle.phone_messages(NUMBER).unwrap().pop().unwrap();
-    assert_eq!((sent.id.as_str(), sent.state), (id.as_str(), Some(PhoneReceipt::Sent)));
+    assert_eq!((sent.id.as_str(), sent.state), (id.as_str(), MessageState::Sent));
 
     let refused = |answer: Result<_, ReplyError>| match answer.map(|_: Option<_>| ()).unwrap_err() {
         ReplyError::Refused(error) => error.code,
@@ -608,4 +608,48 @@ async fn reaching_is_off_by_default_and_answered_when_on() {
     assert_eq!(reply.error.unwrap().code, IqErrorCode::NotImplemented);
     world.sandbox.shutdown().await;
     strict.sandbox.shutdown().await;
+}
+
+/// Messages that are delivered out of order are opened all the same, either way.
+#[tokio::test]
+async fn out_of_order() {
+    let mut chat = Chat::new().await;
+    let handle = chat.world.sandbox.handle().clone();
+    chat.send("first").await;
+    chat.receipt().await;
+    handle.hold_messages(NUMBER, 5, 7).unwrap();
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        assert_eq!(handle.phone_messages(NUMBER).unwrap().len(), 1, "{n} came through");
+        ids.push(chat.send(&format!("held {n}")).await.id);
+    }
+    let mut delivered = Vec::new();
+    for _ in 0..5 {
+        delivered.push(chat.receipt().await.id);
+    }
+    assert_ne!(delivered, ids);
+    let mut texts: Vec<_> =
+        handle.phone_messages(NUMBER).unwrap().into_iter().skip(1).map(|line| line.text.unwrap()).collect();
+    texts.sort();
+    assert_eq!(texts, ["held 0", "held 1", "held 2", "held 3", "held 4"]);
+
+    handle.hold_messages("alice", 10, 3).unwrap();
+    for n in 0..4 {
+        handle.phone_send_text(NUMBER, "alice", &format!("back {n}")).unwrap();
+    }
+    chat.client.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
+    assert!(!chat.client.waiting.iter().any(|stanza| stanza.view().is("message")));
+    handle.release_messages("alice").unwrap();
+    let mut texts = Vec::new();
+    for _ in 0..4 {
+        let message = message(&mut chat.client).await;
+        texts.push(open(&mut chat.alice, &message));
+    }
+    assert!(!texts.is_sorted());
+    texts.sort();
+    assert_eq!(texts, ["back 0", "back 1", "back 2", "back 3"]);
+    // Then everything is as before.
+    chat.send("last").await;
+    assert_eq!(chat.world.broken(), Vec::<String>::new());
+    chat.world.sandbox.shutdown().await;
 }

@@ -19,11 +19,12 @@ const FACT: Fact = Fact::new("sandbox.screen");
 
 /// Which way a message went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the phone.
+    #[serde(rename = "in")]
     Received,
     /// From the phone.
+    #[serde(rename = "out")]
     Sent,
 }
 

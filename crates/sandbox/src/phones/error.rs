@@ -9,6 +9,26 @@ pub enum PhoneError {
     /// The text is no telephone number.
     #[error("a number has 5 to 15 digits and does not begin with 0")]
     Number,
+    /// There is a phone with this number.
+    #[error("there is a phone with this number already")]
+    Exists,
+    /// There is no phone with this number.
+    #[error("there is no phone with this number")]
+    NoSuchPhone,
+    /// There is no user with this address or identifier.
+    #[error("there is no user with this address or identifier")]
+    NoSuchUser,
+    /// The message was not accepted by the server.
+    #[error("the message {id} was not sent: {reason}")]
+    NotSent {
+        /// The message, which is on the screen as failed.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// The block list was not changed.
+    #[error("the server refused the change of the block list")]
+    NotBlocked,
     /// The address is not one that a phone can write to.
     #[error("{jid} is neither a WhatsApp user nor a partner's user, or is the phone itself")]
     Recipient {
@@ -31,6 +51,9 @@ pub enum PhoneError {
         /// The id.
         id: String,
     },
+    /// The sandbox failed.
+    #[error("the sandbox failed")]
+    Sandbox(#[source] Box<crate::SandboxError>),
     /// The phone's store failed.
     #[error("the phone's store failed")]
     Store(#[from] landbridge_store::StoreError),
@@ -55,4 +78,10 @@ pub enum PhoneError {
     /// A stored content could not be decoded.
     #[error("a stored content could not be decoded")]
     Content(#[from] landbridge_proto::ParseError),
+}
+
+impl From<crate::SandboxError> for PhoneError {
+    fn from(error: crate::SandboxError) -> Self {
+        Self::Sandbox(Box::new(error))
+    }
 }

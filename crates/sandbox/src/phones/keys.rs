@@ -12,6 +12,7 @@ use landbridge_store::StoreTx;
 use rand::CryptoRng;
 
 use super::phone::Asked;
+use super::step::Plan;
 use super::{Output, Phone, PhoneError};
 
 type WireSigned = landbridge_stanza::keys::SignedPreKey;
@@ -54,6 +55,18 @@ impl Phone {
         tx.commit()?;
         let id = self.ask(Asked::Upload(keys.iter().map(|key| key.id).collect(), signed.id));
         Ok(vec![Output::Send(request.to_node(&id, &self.profile))])
+    }
+
+    /// The account is new at the server: the next [`connect`](Self::connect) offers all keys.
+    ///
+    /// # Errors
+    /// [`PhoneError`] if the store fails.
+    pub(crate) fn forget_uploads(&mut self) -> Result<(), PhoneError> {
+        self.step(|_, tx| {
+            tx.reoffer_all()?;
+            Ok(Plan::default())
+        })?;
+        Ok(())
     }
 
     /// The server has the keys.

@@ -16,9 +16,12 @@
 //!             └─ outputs ──┴─► router
 //! ```
 //!
+//! [`Attached`] is a phone and its place at the router; [`Phones`] are all of them.
+//!
 //! What a phone finds wrong with the content of others is an [`Output::Trouble`] with the rule. It takes what it can
 //! take all the same, as WhatsApp does: the journal is strict, the phone is not.
 
+mod attached;
 mod chat;
 mod error;
 mod keys;
@@ -35,8 +38,9 @@ mod user;
 
 pub use chat::{Direction, MessageState, PhoneMessage};
 pub use error::PhoneError;
-pub use output::PhoneReceipt;
 pub use phone::PhoneInfo;
 
-pub(crate) use output::{Output, Trouble};
-pub(crate) use phone::{Identity, Phone};
+pub(crate) use attached::{Attached, Phones, create, resume};
+
+use output::{Output, PhoneReceipt, Trouble};
+use phone::{Identity, Phone};

@@ -2,7 +2,6 @@
 
 use landbridge_curve::PublicKey;
 use landbridge_wire::{Jid, Node};
-use serde::Serialize;
 
 use super::{MessageState, PhoneMessage};
 use crate::events::Rule;
@@ -12,6 +11,30 @@ use crate::events::Rule;
 pub(crate) enum Output {
     /// A client stanza for the router, as if it had come from the phone's socket.
     Send(Node),
+    /// A message was opened and stored, for the journal.
+    Opened {
+        /// Who wrote it.
+        from: Jid,
+        /// The message.
+        id: String,
+        /// What it is.
+        kind: &'static str,
+        /// What became of it.
+        verdict: &'static str,
+        /// `pkmsg` or `msg`.
+        enc: &'static str,
+        /// Id of the one-time prekey that it used up.
+        prekey: Option<u32>,
+    },
+    /// A receipt was heard and stored, for the journal.
+    Heard {
+        /// Whose.
+        from: Jid,
+        /// The first message that it is about.
+        id: String,
+        /// Its type.
+        kind: String,
+    },
     /// The screen shows a message. Each message once, whatever happens.
     Shown(PhoneMessage),
     /// The screen shows a placeholder: the message could not be opened, and was asked for again if that may help.
@@ -47,17 +70,16 @@ pub(crate) struct Trouble {
 }
 
 /// How far a message has got that a phone sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PhoneReceipt {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PhoneReceipt {
     /// The recipient.
-    pub to: String,
+    pub(crate) to: String,
     /// The message.
-    pub id: String,
+    pub(crate) id: String,
     /// How far.
-    pub state: MessageState,
+    pub(crate) state: MessageState,
     /// When, in unix seconds.
-    pub t: u64,
+    pub(crate) t: u64,
     /// Why it failed, if it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }

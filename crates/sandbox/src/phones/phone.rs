@@ -23,7 +23,7 @@ use rand::CryptoRng;
 use serde::Serialize;
 
 use super::chat::Screen;
-use super::{Output, PhoneError, PhoneMessage, Trouble, keys, retry::Resend};
+use super::{Direction, Output, PhoneError, PhoneMessage, Trouble, keys, retry::Resend};
 use crate::events::Rule;
 
 /// A source of randomness of a phone's own.
@@ -52,6 +52,8 @@ pub(crate) struct Phone {
     pub(super) resends: BTreeMap<Jid, Vec<Resend>>,
     /// Stanzas of the mailbox that were asked for and have not come.
     pub(super) batch_left: u32,
+    /// The server has refused something for now, which is to be sent again.
+    pub(super) again: bool,
 }
 
 /// A request on its way to the server.
@@ -154,6 +156,7 @@ impl Phone {
             waiting: BTreeSet::new(),
             resends: BTreeMap::new(),
             batch_left: 0,
+            again: false,
         })
     }
 
@@ -187,7 +190,7 @@ impl Phone {
             number: self.number.clone(),
             jid: self.jid.to_string(),
             name: self.name.clone(),
-            identity: identity.public().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            identity: hex(identity.public().as_bytes()),
             registration: tx.registration_id()?,
             blocked: tx.blocked()?,
             messages: self.screen.iter().count(),
@@ -200,6 +203,24 @@ impl Phone {
     /// of them. And the number of the last change.
     pub(crate) fn messages(&self, after: u64) -> (Vec<PhoneMessage>, u64) {
         (self.screen.since(after), self.screen.changes())
+    }
+
+    /// A message on the screen.
+    pub(crate) fn message_line(&self, direction: Direction, peer: &Jid, id: &str) -> Option<&PhoneMessage> {
+        self.screen.get(direction, &peer.to_string(), id)
+    }
+
+    /// Number of the screen's last change.
+    pub(crate) fn last_change(&self) -> u64 {
+        self.screen.changes()
+    }
+
+    /// Whether a user is blocked, as the server last told it.
+    ///
+    /// # Errors
+    /// [`PhoneError`] if the store fails.
+    pub(crate) fn is_blocked(&mut self, peer: &Jid) -> Result<bool, PhoneError> {
+        Ok(self.store.begin()?.is_blocked(&peer.to_string())?)
     }
 
     /// Begins, or begins anew, as after a login: offers keys, asks for the block list and the mailbox, and sends again
@@ -218,6 +239,11 @@ impl Phone {
         out.push(self.ask_for_blocklist(None));
         out.extend(self.send_again()?);
         Ok(out)
+    }
+
+    /// Whether the server has refused something for now: [`send_again`](Self::send_again) is due in a while.
+    pub(crate) fn wants_to_send_again(&self) -> bool {
+        self.again
     }
 
     /// Handles a stanza of the server.
@@ -336,10 +362,15 @@ fn begin_account(
 }
 
 /// Digits of an international number without its plus sign (ITU-T E.164: 15 at most).
-fn is_number(number: &str) -> bool {
+pub(super) fn is_number(number: &str) -> bool {
     (5..=15).contains(&number.len())
         && number.bytes().all(|byte| byte.is_ascii_digit())
         && !number.starts_with('0')
+}
+
+/// A public key as text.
+pub(super) fn hex(key: &[u8; 32]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The limits of content, as the profile has them.

@@ -19,6 +19,8 @@ use crate::events::Rule;
 
 /// What is stored as the kind of a message that was refused, so that a replay is refused again.
 const REJECTED: &str = "rejected";
+/// What the journal calls a content that is none.
+const UNREADABLE: &str = "unreadable";
 
 /// A message on its way through the phone.
 pub(super) struct Arrival<'a> {
@@ -133,9 +135,18 @@ impl Desk<'_> {
         opened: &Decrypted,
     ) -> Result<Plan, PhoneError> {
         let mut plan = Plan::of(self.notice(tx, &arrival.peer, opened.identity, arrival.now)?);
+        let journal = |kind, verdict: Verdict| Output::Opened {
+            from: arrival.peer.clone(),
+            id: arrival.key.id.clone(),
+            kind,
+            verdict: verdict.as_str(),
+            enc: if enc.kind == EncType::PreKey { "pkmsg" } else { "msg" },
+            prekey: opened.used_prekey.map(|id| id.get()),
+        };
         let plaintext = match unpad(&opened.plaintext) {
             Ok(plaintext) => plaintext,
             Err(error) => {
+                plan.out.push(journal(UNREADABLE, Verdict::Reject));
                 plan.out.push(arrival.trouble(Rule::PADDING, "D1", error.to_string()));
                 return self.reject(tx, arrival, &opened.plaintext, plan);
             }
@@ -145,6 +156,7 @@ impl Desk<'_> {
         let content = match content::decode(plaintext, &context, self.limits) {
             Ok(content) => content,
             Err(error) => {
+                plan.out.push(journal(UNREADABLE, Verdict::Reject));
                 plan.out.push(arrival.trouble(Rule::CONTENT, error.rule().as_str(), error.to_string()));
                 return self.reject(tx, arrival, plaintext, plan);
             }
@@ -154,6 +166,7 @@ impl Desk<'_> {
         }
         plan.out.extend(outer_fault(arrival, enc, &content));
         let verdict = self.target_verdict(tx, arrival, &content, &mut plan)?.max(content.verdict());
+        plan.out.push(journal(content.kind().as_str(), verdict));
         if verdict == Verdict::Reject {
             return self.reject(tx, arrival, plaintext, plan);
         }

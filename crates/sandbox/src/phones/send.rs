@@ -115,9 +115,12 @@ impl Phone {
         Some(Output::Send(request.to_node(&id, &self.profile)))
     }
 
-    /// After a connect: what was not acked goes again, in order and as the same bytes; what was never encrypted asks for
-    /// keys; receipts that were not acked go again.
-    pub(super) fn send_again(&mut self) -> Result<Vec<Output>, PhoneError> {
+    /// What was not acked goes again, in order and as the same bytes; what was never encrypted asks for keys; receipts that
+    /// were not acked go again. [`connect`](Self::connect) does this, too.
+    ///
+    /// # Errors
+    /// [`PhoneError`] if the store fails.
+    pub(crate) fn send_again(&mut self) -> Result<Vec<Output>, PhoneError> {
         let mut waiting = BTreeSet::new();
         let out = self.step(|_, tx| {
             let mut plan = Plan::default();
@@ -136,6 +139,7 @@ impl Phone {
             Ok(plan)
         })?;
         self.waiting = waiting;
+        self.again = false;
         Ok(out)
     }
 
@@ -149,8 +153,11 @@ impl Phone {
         let bundle = match self.fetched(&peer, stanza) {
             Fetched::Bundle(bundle) => Ok(bundle),
             Fetched::None(why) => Err(why),
-            // What waits goes on waiting: the next message, or the next connect, asks again.
-            Fetched::Later => return Ok(Vec::new()),
+            // What waits goes on waiting.
+            Fetched::Later => {
+                self.again = true;
+                return Ok(Vec::new());
+            }
         };
         let resends = self.resends.remove(&peer).unwrap_or_default();
         // The peer may have written meanwhile, and begun a session.

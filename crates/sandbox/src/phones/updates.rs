@@ -35,7 +35,8 @@ impl Phone {
             return self.advance(&peer, [ack.id.as_str()], Progress::Sent, ack.t.unwrap_or(now));
         };
         if error.reaction() == MessageReaction::Retry {
-            // It stays pending: the next connect sends the same bytes again.
+            // It stays pending, and goes again as the same bytes.
+            self.again = true;
             return Ok(Vec::new());
         }
         let reason = format!("ack error {error}");
@@ -63,8 +64,14 @@ impl Phone {
         receipt: &ReceiptIn,
         now: u64,
     ) -> Result<Vec<Output>, PhoneError> {
+        let heard = Output::Heard {
+            from: receipt.from.clone(),
+            id: receipt.id.to_string(),
+            kind: receipt.kind.to_string(),
+        };
         if let Some(retry) = &receipt.retry {
-            return self.retry_asked(stanza, receipt, retry, now);
+            let out = self.retry_asked(stanza, receipt, retry, now)?;
+            return Ok([heard].into_iter().chain(out).collect());
         }
         let progress = match receipt.kind {
             ReceiptType::Delivered | ReceiptType::Inactive => Some(Progress::Delivered),
@@ -73,11 +80,12 @@ impl Phone {
             _ => None,
         };
         let peer = receipt.from.clone().without_device();
-        let mut out = Vec::new();
+        let mut out = vec![];
         if let Some(progress) = progress {
             let ids = receipt.ids().map(|id| id.as_str());
             out = self.advance(&peer, ids, progress, receipt.t.unwrap_or(now))?;
         }
+        out.push(heard);
         out.extend(self.ack(stanza, None));
         Ok(out)
     }
@@ -128,10 +136,7 @@ impl Phone {
 
     /// The server doubts its view of the keys. Offering all of them again heals every difference.
     fn offer_all(&mut self) -> Result<Vec<Output>, PhoneError> {
-        self.step(|_, tx| {
-            tx.reoffer_all()?;
-            Ok(Plan::default())
-        })?;
+        self.forget_uploads()?;
         self.upload(self.profile.keys.refill_batch)
     }
 

@@ -1,0 +1,348 @@
+//! Phones at the router: each one is a session like a socket's, only that its stanzas stay in this process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use landbridge_curve::PublicKey;
+use landbridge_proto::message::Message;
+use landbridge_stanza::MessageId;
+use landbridge_stanza::blocklist::BlockAction;
+use landbridge_store::{ClientStore, MemoryStore, SqliteStore, StoreError};
+use landbridge_wire::Jid;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{
+    Direction, Identity, MessageState, Output, Phone, PhoneError, PhoneInfo, PhoneMessage, PhoneReceipt,
+    Trouble,
+};
+use crate::SandboxError;
+use crate::db::{NewPhone, UserId};
+use crate::events::EventKind;
+use crate::router::{Ears, Session};
+use crate::state::{State, lock};
+
+/// Stanzas that are read from the mailbox at a time.
+const PAGE: u32 = 64;
+/// One-time prekeys of a phone's first upload: fewer than a real phone's, so that many phones are made quickly.
+const FIRST_BATCH: u32 = 100;
+/// How long a phone waits before it sends again what the server has refused for now.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A phone and its session.
+pub(crate) struct Attached {
+    session: Arc<Session>,
+    phone: Mutex<Phone>,
+    /// Number of the screen's last change.
+    changes: watch::Sender<u64>,
+}
+
+/// All phones.
+pub(crate) struct Phones {
+    data_dir: Option<PathBuf>,
+    by_number: Mutex<BTreeMap<String, Arc<Attached>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Phones {
+    pub(crate) fn new(data_dir: Option<PathBuf>) -> Self {
+        Self { data_dir, by_number: Mutex::default(), tasks: Mutex::default() }
+    }
+
+    /// The phone of a number, with or without a plus sign.
+    pub(crate) fn get(&self, number: &str) -> Option<Arc<Attached>> {
+        lock(&self.by_number).get(digits(number)).cloned()
+    }
+
+    /// All phones, in the order of their numbers.
+    pub(crate) fn all(&self) -> Vec<Arc<Attached>> {
+        lock(&self.by_number).values().cloned().collect()
+    }
+
+    /// Waits until all phones have ended; their sessions were told to.
+    pub(crate) async fn stop(&self) {
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
+            // A task that has panicked is over, too.
+            let _ = task.await;
+        }
+        lock(&self.by_number).clear();
+    }
+
+    fn store(&self, number: &str) -> Result<Box<dyn ClientStore>, StoreError> {
+        match &self.data_dir {
+            None => Ok(Box::new(MemoryStore::new())),
+            Some(dir) => Ok(Box::new(SqliteStore::open(dir.join(format!("phone-{number}.db")))?)),
+        }
+    }
+}
+
+fn digits(number: &str) -> &str {
+    number.strip_prefix('+').unwrap_or(number)
+}
+
+fn open(state: &State, number: &str, name: &str) -> Result<Phone, PhoneError> {
+    if !super::phone::is_number(number) {
+        // Before a file is made for it.
+        return Err(PhoneError::Number);
+    }
+    let store = state.phones.store(number)?;
+    let mut profile = state.profile().clone();
+    profile.keys.first_batch = profile.keys.first_batch.min(FIRST_BATCH);
+    Phone::open(number, name, store, Box::new(state.rng()), profile, state.now())
+}
+
+/// Makes a phone and an account for it, and connects it.
+pub(crate) fn create(state: &Arc<State>, number: &str, name: &str) -> Result<PhoneInfo, PhoneError> {
+    let number = digits(number);
+    // The lock keeps a second request for the same number out until this one is done.
+    let mut phones = lock(&state.phones.by_number);
+    if phones.contains_key(number) {
+        return Err(PhoneError::Exists);
+    }
+    let mut phone = open(state, number, name)?;
+    // A run that was killed between the two databases may have left a store behind.
+    phone.forget_uploads()?;
+    let Identity { registration, identity, signed_prekey } = phone.identity()?;
+    let jid = phone.jid().clone();
+    let user = state.db.write(|tx| {
+        match tx.user(&jid)? {
+            Some(user) => tx.remove_user(user.id)?,
+            None => tx.add_phone(number, name)?,
+        }
+        tx.add_phone_user(&NewPhone { jid: &jid, name, registration, identity, signed_prekey }, state.now())
+    })?;
+    let attached = attach(state, user, phone)?;
+    phones.insert(number.to_owned(), Arc::clone(&attached));
+    drop(phones);
+    attached.info()
+}
+
+/// Brings back the phones of an earlier run.
+pub(crate) fn resume(state: &Arc<State>) -> Result<(), SandboxError> {
+    for (number, name) in state.db.read(|tx| tx.phones())? {
+        let failed = |source| SandboxError::Phone { number: number.clone(), source };
+        let phone = open(state, &number, &name).map_err(failed)?;
+        let Some(user) = state.db.read(|tx| tx.user(phone.jid()))? else {
+            return Err(SandboxError::Record { what: "phone" });
+        };
+        let attached = attach(state, user.id, phone).map_err(failed)?;
+        lock(&state.phones.by_number).insert(number.clone(), attached);
+    }
+    Ok(())
+}
+
+fn attach(state: &Arc<State>, user: UserId, phone: Phone) -> Result<Arc<Attached>, PhoneError> {
+    let (session, ears) = Session::new(state.next_connection(), user, phone.jid().clone());
+    session.set_active(true);
+    session.set_available(true);
+    state.router.attach(&session);
+    let changes = watch::Sender::new(phone.last_change());
+    let attached = Arc::new(Attached { session, phone: Mutex::new(phone), changes });
+    attached.act(state, |phone| Ok(((), phone.connect()?)))?;
+    lock(&state.phones.tasks).push(tokio::spawn(live(Arc::clone(state), Arc::clone(&attached), ears)));
+    Ok(attached)
+}
+
+/// A phone's life: it looks into its mailbox when there may be something in it, until its session ends.
+async fn live(state: Arc<State>, phone: Arc<Attached>, mut ears: Ears) {
+    phone.session.poke();
+    let mut taken = 0;
+    loop {
+        let again = phone.lock().wants_to_send_again();
+        tokio::select! {
+            _ = ears.end.wait_for(Option::is_some) => break,
+            () = phone.session.poked() => {}
+            // Nobody looks at a test phone to see who types.
+            Some(_) = ears.ephemeral.recv() => continue,
+            () = tokio::time::sleep(AGAIN), if again => {
+                let sent = phone.act(&state, |phone| Ok(((), phone.send_again()?)));
+                phone.note_failure(&state, sent);
+                continue;
+            }
+        }
+        while phone.take_mail(&state, &mut taken) {
+            // Others shall have their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+    state.router.detach(&phone.session);
+}
+
+impl Attached {
+    fn lock(&self) -> MutexGuard<'_, Phone> {
+        lock(&self.phone)
+    }
+
+    pub(crate) fn info(&self) -> Result<PhoneInfo, PhoneError> {
+        self.lock().info()
+    }
+
+    /// The messages that have changed after change number `after`, and the number of the last change.
+    pub(crate) fn messages(&self, after: u64) -> (Vec<PhoneMessage>, u64) {
+        self.lock().messages(after)
+    }
+
+    /// The number of the screen's last change, as it grows.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Sends a content. The server has accepted it when this returns.
+    pub(crate) fn send(&self, state: &State, to: &Jid, content: &Message) -> Result<MessageId, PhoneError> {
+        self.sent(state, to, |phone| phone.send(to, content, state.now()))
+    }
+
+    /// Sends a text. The server has accepted it when this returns.
+    pub(crate) fn send_text(&self, state: &State, to: &Jid, text: &str) -> Result<MessageId, PhoneError> {
+        self.sent(state, to, |phone| phone.send_text(to, text, state.now()))
+    }
+
+    fn sent(
+        &self,
+        state: &State,
+        to: &Jid,
+        send: impl FnOnce(&mut Phone) -> Result<(MessageId, Vec<Output>), PhoneError>,
+    ) -> Result<MessageId, PhoneError> {
+        let (id, line) = self.act_and(state, send, |phone, id| {
+            phone.message_line(Direction::Sent, to, id.as_str()).cloned()
+        })?;
+        match line {
+            Some(PhoneMessage { state: MessageState::Failed, failure, .. }) => {
+                Err(PhoneError::NotSent { id: id.into_string(), reason: failure.unwrap_or_default() })
+            }
+            _ => {
+                let kind = EventKind::PhoneSent { to: to.to_string(), id: id.to_string() };
+                state.note(Some(self.session.connection), Some(&self.session.jid), kind);
+                Ok(id)
+            }
+        }
+    }
+
+    /// Reads messages of a chat; `None`: all of them.
+    pub(crate) fn read(
+        &self,
+        state: &State,
+        peer: &Jid,
+        ids: Option<&[MessageId]>,
+    ) -> Result<Vec<MessageId>, PhoneError> {
+        self.act(state, |phone| {
+            let ids = ids.map_or_else(|| phone.unread(peer), <[_]>::to_vec);
+            let out = phone.read(peer, &ids, state.now())?;
+            Ok((ids, out))
+        })
+    }
+
+    /// Changes the block list. The server has answered when this returns.
+    pub(crate) fn block(&self, state: &State, whom: &Jid, action: BlockAction) -> Result<(), PhoneError> {
+        let ((), blocked) = self.act_and(
+            state,
+            |phone| Ok(((), phone.set_blocked(whom, action)?)),
+            |phone, ()| phone.is_blocked(whom),
+        )?;
+        if blocked? == (action == BlockAction::Block) { Ok(()) } else { Err(PhoneError::NotBlocked) }
+    }
+
+    /// Takes a page of the mailbox. `false` if there was nothing, or it cannot be taken now.
+    fn take_mail(&self, state: &State, taken: &mut i64) -> bool {
+        let entries = match state.db.read(|tx| tx.mail(self.session.user, *taken, PAGE)) {
+            Ok(entries) => entries,
+            Err(error) => {
+                state.internal("a phone's mailbox cannot be read", &error);
+                return false;
+            }
+        };
+        if entries.is_empty() {
+            return false;
+        }
+        for entry in entries {
+            let stanza = entry.stanza.view();
+            let handled = self.act(state, |phone| Ok(((), phone.handle(stanza, state.now())?)));
+            if !self.note_failure(state, handled) {
+                // It stays in the mailbox, unacknowledged; the next poke tries again.
+                return false;
+            }
+            *taken = entry.seq;
+        }
+        true
+    }
+
+    fn note_failure(&self, state: &State, result: Result<(), PhoneError>) -> bool {
+        if let Err(error) = &result {
+            state.internal("a phone could not go on", error);
+        }
+        result.is_ok()
+    }
+
+    fn act<T>(
+        &self,
+        state: &State,
+        work: impl FnOnce(&mut Phone) -> Result<(T, Vec<Output>), PhoneError>,
+    ) -> Result<T, PhoneError> {
+        self.act_and(state, work, |_, _| ()).map(|(value, ())| value)
+    }
+
+    /// Lets the phone do something, does what it wants done until it wants no more, and then looks at it. The phone is
+    /// locked all the while, so that its stanzas reach the router in the order of its steps.
+    fn act_and<T, U>(
+        &self,
+        state: &State,
+        work: impl FnOnce(&mut Phone) -> Result<(T, Vec<Output>), PhoneError>,
+        look: impl FnOnce(&mut Phone, &T) -> U,
+    ) -> Result<(T, U), PhoneError> {
+        let mut phone = self.lock();
+        let (value, out) = work(&mut phone)?;
+        let mut queue = VecDeque::from(out);
+        while let Some(output) = queue.pop_front() {
+            match output {
+                Output::Send(node) => {
+                    for reply in state.handle(&self.session, node.view()).replies {
+                        queue.extend(phone.handle(reply.view(), state.now())?);
+                    }
+                }
+                other => self.report(state, other),
+            }
+        }
+        let looked = look(&mut phone, &value);
+        let changes = phone.last_change();
+        drop(phone);
+        self.changes.send_if_modified(|last| std::mem::replace(last, changes) != changes);
+        Ok((value, looked))
+    }
+
+    /// Writes to the journal.
+    fn report(&self, state: &State, output: Output) {
+        let (connection, me) = (Some(self.session.connection), &self.session.jid);
+        let kind = match output {
+            Output::Opened { from, id, kind, verdict, enc, prekey } => {
+                let (from, kind) = (from.to_string(), kind.to_owned());
+                EventKind::PhoneReceived { from, id, kind, verdict, enc, prekey }
+            }
+            Output::Heard { from, id, kind } => EventKind::PhoneReceipt { from: from.to_string(), id, kind },
+            Output::Trouble(Trouble { peer, id, rule, code, detail }) => {
+                let what = id.map(|id| format!(" in {id}")).unwrap_or_default();
+                return state.broken(connection, Some(&peer), rule, format!("{code}{what}: {detail}"));
+            }
+            Output::IdentityChanged { peer, old, new } => {
+                let hex = |key: PublicKey| super::phone::hex(key.as_bytes());
+                EventKind::PhoneNotice { of: peer.to_string(), old: old.map(hex), new: new.map(hex) }
+            }
+            Output::Waiting(line) => {
+                tracing::debug!(phone = %me, stanza_id = line.id, "a placeholder is shown");
+                return;
+            }
+            Output::Receipt(PhoneReceipt { id, state, .. }) => {
+                tracing::debug!(phone = %me, stanza_id = id, ?state, "a message has got further");
+                return;
+            }
+            Output::Shown(line) => {
+                tracing::debug!(phone = %me, stanza_id = line.id, kind = line.kind, "a message is shown");
+                return;
+            }
+            Output::Send(_) => return,
+        };
+        state.note(connection, Some(me), kind);
+    }
+}
