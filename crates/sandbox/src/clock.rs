@@ -13,7 +13,9 @@ pub struct Clock(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     /// The system's clock and how far it was moved ahead, in seconds.
-    Real { ahead: Arc<AtomicU64> },
+    Real {
+        ahead: Arc<AtomicU64>,
+    },
     Manual(Arc<AtomicU64>),
 }
 

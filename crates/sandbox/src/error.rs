@@ -14,6 +14,12 @@ pub enum SandboxError {
         /// The number.
         integrator: u16,
     },
+    /// A partner's base URL is not one, or is another partner's, too.
+    #[error("the base URL of integrator {integrator} is no http or https URL, or is given twice")]
+    PartnerUrl {
+        /// The partner.
+        integrator: u16,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {addr} for {what}")]
     Listen {
@@ -51,6 +57,9 @@ pub enum SandboxError {
         /// Which.
         what: &'static str,
     },
+    /// There is no such user.
+    #[error("there is no user with this address or identifier")]
+    NoSuchUser,
     /// A client for HTTP cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Http(#[source] landbridge_transport::HttpError),

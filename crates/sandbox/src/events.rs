@@ -365,7 +365,12 @@ impl Journal {
 fn trace(event: &Event) {
     match &event.kind {
         EventKind::Broken { rule, detail } => {
-            tracing::warn!(connection = event.connection, rule = rule.text, section = rule.section, "{detail}");
+            tracing::warn!(
+                connection = event.connection,
+                rule = rule.text,
+                section = rule.section,
+                "{detail}"
+            );
         }
         EventKind::Internal { detail } => tracing::error!(connection = event.connection, "{detail}"),
         EventKind::Stanza { direction, bytes, xml, .. } => {

@@ -13,7 +13,9 @@ use landbridge_wire::Jid;
 use crate::events::Event;
 use crate::partners::Partners;
 use crate::state::State;
-use crate::{Clock, EnlistKeys, Enlisted, PhoneError, PhoneInfo, PhoneMessage, SandboxError, Trace, UserInfo, handsets};
+use crate::{
+    Clock, EnlistKeys, Enlisted, PhoneError, PhoneInfo, PhoneMessage, SandboxError, Trace, UserInfo, phones,
+};
 
 /// A handle on a sandbox. Clones are handles on the same one.
 #[derive(Clone)]
@@ -52,41 +54,70 @@ impl SandboxHandle {
     /// within a tokio runtime.
     ///
     /// # Errors
-    /// [`PhoneError::BadNumber`], [`PhoneError::Exists`], or a failure of its store.
+    /// [`PhoneError::Number`], [`PhoneError::Exists`], or a failure of its store.
     pub fn create_phone(&self, number: &str, name: &str) -> Result<PhoneInfo, SandboxError> {
-        handsets::create(&self.state, number, name).map_err(|source| failed(number, source))
+        phones::create(&self.state, number, name).map_err(|source| failed(number, source))
     }
 
     /// All test phones, in the order of their numbers.
-    pub fn phones(&self) -> Vec<PhoneInfo> {
-        self.state.phones.infos()
-    }
-
-    /// Lets a phone write a text. `to` is an address (`1-108@interop`) or the user-visible identifier of an enlisted
-    /// user. The message is encrypted, stored and accepted by the server when this returns.
     ///
     /// # Errors
-    /// [`PhoneError`]: no such phone or recipient, no keys, or the server refuses it.
-    pub fn phone_send_text(&self, number: &str, to: &str, text: &str) -> Result<MessageId, SandboxError> {
-        self.phone_send(number, to, &landbridge_proto::content::text(text))
+    /// A phone's store fails.
+    pub fn phones(&self) -> Result<Vec<PhoneInfo>, SandboxError> {
+        let info = |phone: &Arc<phones::Attached>| phone.info().map_err(|source| failed("", source));
+        self.state.phones.all().iter().map(info).collect()
     }
 
-    /// As [`phone_send_text`](Self::phone_send_text), with any content.
+    /// One test phone.
+    ///
+    /// # Errors
+    /// No such phone, or its store fails.
+    pub fn phone_info(&self, number: &str) -> Result<PhoneInfo, SandboxError> {
+        self.phone(number)?.info().map_err(|source| failed(number, source))
+    }
+
+    /// Lets a phone write a text. `to` is an address (`1-108@interop`), the user-visible identifier of an enlisted user or
+    /// the number of another phone. The message is encrypted, stored and accepted by the server when this returns.
+    ///
+    /// # Errors
+    /// [`PhoneError`]: no such phone or recipient, a text that is too long, no keys, or the server refuses it.
+    pub fn phone_send_text(&self, number: &str, to: &str, text: &str) -> Result<MessageId, SandboxError> {
+        let (phone, to) = self.phone_and_user(number, to)?;
+        phone.send_text(&self.state, &to, text).map_err(|source| failed(number, source))
+    }
+
+    /// As [`phone_send_text`](Self::phone_send_text), with any content, also one that breaks rules.
     ///
     /// # Errors
     /// The same.
     pub fn phone_send(&self, number: &str, to: &str, content: &Message) -> Result<MessageId, SandboxError> {
-        let to = self.resolve(to)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
-        let phone = self.phone(number)?;
+        let (phone, to) = self.phone_and_user(number, to)?;
         phone.send(&self.state, &to, content).map_err(|source| failed(number, source))
     }
 
-    /// What a phone has received and sent, received ones first, each in order.
+    /// What a phone shows: received and sent messages, in order.
     ///
     /// # Errors
-    /// No such phone, or its store fails.
+    /// No such phone.
     pub fn phone_messages(&self, number: &str) -> Result<Vec<PhoneMessage>, SandboxError> {
-        self.phone(number)?.messages(&self.state).map_err(|source| failed(number, source))
+        Ok(self.phone_changes(number, 0)?.0)
+    }
+
+    /// The messages of a phone that have changed after change number `after`, in the order of its screen, and the number
+    /// of its last change. A number that was not reached, from before a restart, stands for 0.
+    ///
+    /// # Errors
+    /// No such phone.
+    pub fn phone_changes(&self, number: &str, after: u64) -> Result<(Vec<PhoneMessage>, u64), SandboxError> {
+        Ok(self.phone(number)?.messages(after))
+    }
+
+    /// The number of a phone's last change, as it grows. Ends with the sandbox.
+    ///
+    /// # Errors
+    /// No such phone.
+    pub fn watch_phone(&self, number: &str) -> Result<tokio::sync::watch::Receiver<u64>, SandboxError> {
+        Ok(self.phone(number)?.changes())
     }
 
     /// Lets a phone say that it has read a message.
@@ -94,8 +125,18 @@ impl SandboxHandle {
     /// # Errors
     /// No such phone, user or message.
     pub fn phone_read(&self, number: &str, from: &str, id: &MessageId) -> Result<(), SandboxError> {
-        let from = self.resolve(from)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
-        self.phone(number)?.read(&self.state, &from, id).map_err(|source| failed(number, source))
+        let (phone, from) = self.phone_and_user(number, from)?;
+        let read = phone.read(&self.state, &from, Some(std::slice::from_ref(id)));
+        read.map(drop).map_err(|source| failed(number, source))
+    }
+
+    /// Lets a phone say that it has read everything of a chat, and gives the ids.
+    ///
+    /// # Errors
+    /// No such phone or user.
+    pub fn phone_read_all(&self, number: &str, from: &str) -> Result<Vec<MessageId>, SandboxError> {
+        let (phone, from) = self.phone_and_user(number, from)?;
+        phone.read(&self.state, &from, None).map_err(|source| failed(number, source))
     }
 
     /// Lets a phone block or unblock somebody.
@@ -103,12 +144,18 @@ impl SandboxHandle {
     /// # Errors
     /// No such phone or user, or the server refuses it.
     pub fn phone_block(&self, number: &str, whom: &str, action: BlockAction) -> Result<(), SandboxError> {
-        let whom = self.resolve(whom)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
-        self.phone(number)?.block(&self.state, &whom, action).map_err(|source| failed(number, source))
+        let (phone, whom) = self.phone_and_user(number, whom)?;
+        phone.block(&self.state, &whom, action).map_err(|source| failed(number, source))
     }
 
-    fn phone(&self, number: &str) -> Result<Arc<handsets::Phone>, SandboxError> {
+    fn phone(&self, number: &str) -> Result<Arc<phones::Attached>, SandboxError> {
         self.state.phones.get(number).ok_or_else(|| failed(number, PhoneError::NoSuchPhone))
+    }
+
+    fn phone_and_user(&self, number: &str, user: &str) -> Result<(Arc<phones::Attached>, Jid), SandboxError> {
+        let phone = self.phone(number)?;
+        let user = self.resolve(user)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
+        Ok((phone, user))
     }
 
     /// Ends all phones and waits for them.
@@ -123,8 +170,34 @@ impl SandboxHandle {
         {
             return Ok(Some(jid));
         }
+        let number = Jid::user(name.strip_prefix('+').unwrap_or(name));
+        if self.state.phones.get(name).is_some() {
+            return Ok(Some(number));
+        }
         let named = self.users()?.into_iter().find(|user| user.identifier.as_deref() == Some(name));
         Ok(named.and_then(|user| user.jid.parse().ok()))
+    }
+
+    // Delivery.
+
+    /// Holds back the next `count` messages to a user, who is named as in [`phone_send_text`](Self::phone_send_text). They
+    /// are acked and stored as ever; when the last one is there, all are delivered in an order that `seed` decides and that
+    /// is not the order in which they were sent.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoSuchUser`], or the database fails.
+    pub fn hold_messages(&self, to: &str, count: u32, seed: u64) -> Result<(), SandboxError> {
+        let to = self.resolve(to)?.ok_or(SandboxError::NoSuchUser)?;
+        self.state.hold_messages(&to, count, seed)
+    }
+
+    /// Delivers what is held back for a user, and holds back nothing more.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoSuchUser`], or the database fails.
+    pub fn release_messages(&self, to: &str) -> Result<(), SandboxError> {
+        let to = self.resolve(to)?.ok_or(SandboxError::NoSuchUser)?;
+        self.state.release_messages(&to)
     }
 
     // Users.
@@ -214,6 +287,7 @@ impl SandboxHandle {
     /// The database fails.
     pub fn advance_clock(&self, seconds: u64) -> Result<(), SandboxError> {
         self.state.clock.advance(seconds);
+        self.state.partners.clock_moved();
         self.state.sweep()
     }
 }

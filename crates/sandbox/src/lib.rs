@@ -24,7 +24,7 @@
 //! | `chat` | the listener: frames, handshakes, time-outs |
 //! | `login` | who is let in |
 //! | `router` | who is connected; what a stanza does |
-//! | `handsets` | WhatsApp users that live in this process |
+//! | `phones` | WhatsApp users that live in this process |
 //! | [`events`] | the journal |
 //! | `partners` | whose tokens are believed |
 //! | `enlistment`, `control` | the HTTP side |
@@ -38,11 +38,12 @@ mod enlistment;
 mod error;
 pub mod events;
 mod handle;
+mod hold;
 mod http;
 mod jwks;
 mod login;
 pub mod partners;
-mod handsets;
+mod phones;
 mod router;
 mod sandbox;
 mod state;
@@ -52,5 +53,5 @@ pub use config::{Calm, ChatLimits, RateLimits, SandboxConfig, Trace};
 pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
 pub use error::SandboxError;
 pub use handle::SandboxHandle;
-pub use handsets::{PhoneError, PhoneInfo, PhoneMessage, PhoneReceipt};
+pub use phones::{Direction, MessageState, PhoneError, PhoneInfo, PhoneMessage};
 pub use sandbox::Sandbox;

@@ -74,17 +74,19 @@ impl State {
 
     fn claims(&self, payload: &[u8]) -> Result<InteropClaims, Refused> {
         let server = &self.profile().server;
-        let bad_payload = |detail: String| Refused {
-            code: server.bad_payload_failure,
-            rule: Rule::LOGIN_PAYLOAD,
-            detail,
-        };
+        let bad_payload =
+            |detail: String| Refused { code: server.bad_payload_failure, rule: Rule::LOGIN_PAYLOAD, detail };
         let claims = match check_login(payload) {
             Ok(LoginClaims::Interop(claims)) => claims,
-            Ok(_) => return Err(bad_payload("the login is that of a phone; test phones live in the sandbox".to_owned())),
+            Ok(_) => {
+                return Err(bad_payload(
+                    "the login is that of a phone; test phones live in the sandbox".to_owned(),
+                ));
+            }
             Err(error) => return Err(bad_payload(chain(&error))),
         };
-        let (stated, least) = (claims.version.unwrap_or(UNSTATED_VERSION), self.profile().login.protocol_version);
+        let (stated, least) =
+            (claims.version.unwrap_or(UNSTATED_VERSION), self.profile().login.protocol_version);
         if stated < least {
             return Err(Refused {
                 code: server.old_version_failure,

@@ -45,15 +45,20 @@ impl Partners {
             max_age: keys.dead_after_s,
             ..CachePolicy::default()
         };
-        let mut by_id = BTreeMap::new();
+        let mut by_id: BTreeMap<IntegratorId, Arc<Partner>> = BTreeMap::new();
         for (integrator, base_url) in &config.partners {
             let wrong = SandboxError::Integrator { integrator: *integrator };
             let Some(id) = IntegratorId::new(*integrator) else { return Err(wrong) };
-            let base_url = base_url.trim_end_matches('/').to_owned();
+            // An issuer stands for exactly one integrator.
+            let taken = by_id.values().any(|partner| partner.base_url == *base_url);
+            let origin = origin(base_url).filter(|_| !taken);
+            let Some(origin) = origin else {
+                return Err(SandboxError::PartnerUrl { integrator: *integrator });
+            };
             let partner = Partner {
                 integrator: id,
-                jwks_url: format!("{base_url}{}", keys.partner_path),
-                base_url,
+                jwks_url: format!("{origin}{}", keys.partner_path),
+                base_url: base_url.clone(),
                 cache: Mutex::new(Cache::new(policy.clone())),
                 wanted: Notify::new(),
                 changed: watch::Sender::new(0),
@@ -86,6 +91,13 @@ impl Partners {
         self.iter().find(|partner| partner.base_url == issuer)
     }
 
+    /// Lets every poller look at the clock again, which was moved.
+    pub(crate) fn clock_moved(&self) {
+        for partner in self.iter() {
+            partner.wanted.notify_one();
+        }
+    }
+
     /// Verifies a user token. A key id that is not known yet is fetched once and waited for.
     ///
     /// # Errors
@@ -106,12 +118,12 @@ impl Partner {
         self.integrator
     }
 
-    /// Its base URL, without a slash at the end.
+    /// Its base URL, to the letter: the issuer of its tokens.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// Where its key set is.
+    /// Where its key set is: below the root of the base URL's origin (ASSUMED), whatever the base URL's own path.
     pub fn jwks_url(&self) -> &str {
         &self.jwks_url
     }
@@ -159,8 +171,41 @@ impl Partner {
                 Lookup::Wait => self.wanted.notify_one(),
             }
             if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
-                return Err(RejectReason::KeysUnavailable);
+                // With a set at hand, a key that does not turn up in time is a key that is not there.
+                let held = lock(&self.cache).live(clock.now()).is_some();
+                return Err(if held { RejectReason::KidUnknown } else { RejectReason::KeysUnavailable });
             }
+        }
+    }
+}
+
+/// Scheme and authority of an absolute `http` or `https` URL without user info, query or fragment.
+fn origin(url: &str) -> Option<String> {
+    let uri: axum::http::Uri = url.parse().ok()?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    let plain = uri.query().is_none() && !url.contains('#') && !authority.as_str().contains('@');
+    (plain && matches!(scheme, "http" | "https")).then(|| format!("{scheme}://{authority}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins() {
+        for (url, expected) in [
+            ("http://127.0.0.1:9000", Some("http://127.0.0.1:9000")),
+            ("https://partner.example/whatsapp/", Some("https://partner.example")),
+            ("https://[::1]:8443/a", Some("https://[::1]:8443")),
+            ("partner.example", None),
+            ("ftp://partner.example", None),
+            ("https://user@partner.example", None),
+            ("https://partner.example/?a=b", None),
+            ("https://partner.example/#a", None),
+            ("/relative", None),
+            ("", None),
+        ] {
+            assert_eq!(origin(url).as_deref(), expected, "{url}");
         }
     }
 }

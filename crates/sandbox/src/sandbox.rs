@@ -41,10 +41,8 @@ impl Sandbox {
         let (stop, stopped) = watch::channel(false);
         let handle = SandboxHandle::new(Arc::clone(&state));
         crate::phones::resume(&state)?;
-        let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| SandboxError::Listen {
-            what: "enlistment and control",
-            addr: http_at,
-            source,
+        let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| {
+            SandboxError::Listen { what: "enlistment and control", addr: http_at, source }
         })?;
         let mut tasks = vec![
             tokio::spawn(chat::serve(Arc::clone(&state), chat_listener, stopped.clone())),

@@ -16,8 +16,9 @@ use rand::rngs::StdRng;
 
 use crate::db::{Change, Db, EnlistKeys, Enlisted, MailClass, User, UserId};
 use crate::events::{EventKind, Journal, Rule};
+use crate::hold::Hold;
 use crate::partners::Partners;
-use crate::handsets::Phones;
+use crate::phones::Phones;
 use crate::router::{Bucket, End, Router};
 use crate::{Clock, SandboxConfig, SandboxError, Trace};
 
@@ -43,6 +44,7 @@ pub(crate) struct State {
     rng: Mutex<StdRng>,
     connections: AtomicU64,
     pub(crate) buckets: Mutex<HashMap<UserId, Bucket>>,
+    pub(crate) holds: Mutex<HashMap<UserId, Hold>>,
 }
 
 impl State {
@@ -56,6 +58,8 @@ impl State {
         };
         let clock = config.clock.clone();
         let db = Db::open(config.data_dir.as_deref())?;
+        // What an earlier run held back was to come late, not never.
+        db.write(|tx| tx.release_all())?;
         let (root_key, identity) = server_keys(&db, clock.now(), &mut rng)?;
         let partners = Partners::new(&config)?;
         Ok(Arc::new(Self {
@@ -71,6 +75,7 @@ impl State {
             rng: Mutex::new(rng),
             connections: AtomicU64::new(1),
             buckets: Mutex::default(),
+            holds: Mutex::default(),
             config,
         }))
     }
@@ -98,7 +103,13 @@ impl State {
     }
 
     /// Writes a broken rule to the journal.
-    pub(crate) fn broken(&self, connection: Option<u64>, user: Option<&Jid>, rule: Rule, detail: impl Into<String>) {
+    pub(crate) fn broken(
+        &self,
+        connection: Option<u64>,
+        user: Option<&Jid>,
+        rule: Rule,
+        detail: impl Into<String>,
+    ) {
         self.note(connection, user, EventKind::Broken { rule, detail: detail.into() });
     }
 
@@ -110,7 +121,10 @@ impl State {
     /// The account with an address, unless it has expired by now.
     pub(crate) fn live_user(&self, jid: &Jid) -> Result<Option<User>, SandboxError> {
         let Some(user) = self.db.read(|tx| tx.user(jid))? else { return Ok(None) };
-        if user.authkey.is_some() && user.last_seen < self.inactive_since() && !self.router.is_connected(user.id) {
+        if user.authkey.is_some()
+            && user.last_seen < self.inactive_since()
+            && !self.router.is_connected(user.id)
+        {
             self.remove(&user, "30 days without a connection")?;
             return Ok(None);
         }
@@ -146,17 +160,19 @@ impl State {
         if change == Change::Identity {
             self.tell_identity(&user)?;
         }
-        let login = user.jid.to_string().parse::<Login>().map_err(|_| SandboxError::Record { what: "login" })?;
+        let login =
+            user.jid.to_string().parse::<Login>().map_err(|_| SandboxError::Record { what: "login" })?;
         Ok(Enlisted { login, change })
     }
 
     /// An account that has expired does not come back under its old address.
-    fn expire_identifier(&self, integrator: IntegratorId, identifier: &UserIdentifier) -> Result<(), SandboxError> {
-        let old = self.db.read(|tx| tx.user_infos())?.into_iter().find(|user| {
-            user.integrator == Some(integrator.get()) && user.identifier.as_deref() == Some(identifier.as_str())
-        });
-        if let Some(jid) = old.and_then(|user| user.jid.parse().ok()) {
-            self.live_user(&jid)?;
+    fn expire_identifier(
+        &self,
+        integrator: IntegratorId,
+        identifier: &UserIdentifier,
+    ) -> Result<(), SandboxError> {
+        if let Some(old) = self.db.read(|tx| tx.enlisted(integrator, identifier.as_str()))? {
+            self.live_user(&old.jid)?;
         }
         Ok(())
     }

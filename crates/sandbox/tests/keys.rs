@@ -111,8 +111,16 @@ async fn bad_uploads() {
     let many = vec![good.prekeys[0]; 4_097];
     for (upload, expected, word) in [
         (UploadKeys { identity: [7; 32], ..good.clone() }, IqErrorCode::NotAcceptable, "identity"),
-        (UploadKeys { registration: good.registration + 1, ..good.clone() }, IqErrorCode::NotAcceptable, "registration id"),
-        (UploadKeys { signed_prekey: bad_signature, ..good.clone() }, IqErrorCode::NotAcceptable, "signature"),
+        (
+            UploadKeys { registration: good.registration + 1, ..good.clone() },
+            IqErrorCode::NotAcceptable,
+            "registration id",
+        ),
+        (
+            UploadKeys { signed_prekey: bad_signature, ..good.clone() },
+            IqErrorCode::NotAcceptable,
+            "signature",
+        ),
         (UploadKeys { prekeys: vec![low], ..good.clone() }, IqErrorCode::NotAcceptable, "low-order"),
         (UploadKeys { prekeys: vec![zero], ..good.clone() }, IqErrorCode::NotAcceptable, "out of range"),
         (UploadKeys { prekeys: many, ..good.clone() }, IqErrorCode::BadRequest, "at most"),
@@ -121,7 +129,10 @@ async fn bad_uploads() {
         let said = world.broken().pop().unwrap();
         assert!(said.contains(word), "{said}");
     }
-    assert_eq!(code(a.ask(&RotateSignedPreKey { signed_prekey: bad_signature }).await), IqErrorCode::NotAcceptable);
+    assert_eq!(
+        code(a.ask(&RotateSignedPreKey { signed_prekey: bad_signature }).await),
+        IqErrorCode::NotAcceptable
+    );
     assert_eq!(a.ask(&CountKeys).await.unwrap(), 0);
 
     // Of the wrong size: refused as the schema is broken.

@@ -23,7 +23,9 @@ async fn xx_then_success_then_ping() {
     let world = World::new().await;
     let account = world.enlist("alice");
     let (mut client, first) = world.connect(&account.noise, &world.payload(&account).encode()).await;
-    let Ok(Inbound::Success(success)) = Inbound::from_node(first.unwrap().view(), &world.profile) else { panic!() };
+    let Ok(Inbound::Success(success)) = Inbound::from_node(first.unwrap().view(), &world.profile) else {
+        panic!()
+    };
     assert_eq!(success.t, Some(NOW));
     assert_eq!(client.ask(&Ping).await.unwrap().t, Some(NOW));
     let mut other_form = Profile::default();
@@ -38,7 +40,9 @@ async fn xx_then_success_then_ping() {
 /// Logs in with a payload and gives the reason of the failure.
 async fn refused(world: &World, keys: &StaticKeyPair, payload: &[u8]) -> u16 {
     let (mut client, first) = world.connect(keys, payload).await;
-    let Ok(Inbound::Failure(failure)) = Inbound::from_node(first.unwrap().view(), &world.profile) else { panic!() };
+    let Ok(Inbound::Failure(failure)) = Inbound::from_node(first.unwrap().view(), &world.profile) else {
+        panic!()
+    };
     assert!(client.rest().await.is_empty(), "the server closes after a failure");
     failure.reason.unwrap().number()
 }
@@ -61,7 +65,10 @@ async fn refusals() {
     let of_bob = InteropLogin::new(number, world.token("bob"));
     assert_eq!(refused(&world, keys, &of_bob.encode()).await, 414);
     assert!(world.broken().pop().unwrap().contains("the token names another user"));
-    assert_eq!(refused(&world, keys, &InteropLogin::new(bob.number(), world.token("alice")).encode()).await, 414);
+    assert_eq!(
+        refused(&world, keys, &InteropLogin::new(bob.number(), world.token("alice")).encode()).await,
+        414
+    );
 
     let forged = RsaSigner::from_pkcs8_pem(&landbridge_enlist::generate_rsa_pem(rng).unwrap())
         .unwrap()

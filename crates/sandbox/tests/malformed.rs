@@ -36,12 +36,12 @@ async fn before_the_handshake() {
         (b"WA\x06\x03\0\0\0", "ClientHello is missing"),
         (b"WA\x06\x03\0\0\x04\xff\xff\xff\xff", "does not parse"),
         // An ephemeral of 31 bytes.
-        (b"WA\x06\x03\0\0\x23\x12\x21\x0a\x1f0123456789012345678901234567890", "ephemeral of ClientHello has 31 bytes"),
-        // A static key without a payload.
         (
-            b"WA\x06\x03\0\0\x28\x12\x26\x0a\x2001234567890123456789012345678901\x12\x0201",
-            "ClientHello",
+            b"WA\x06\x03\0\0\x23\x12\x21\x0a\x1f0123456789012345678901234567890",
+            "ephemeral of ClientHello has 31 bytes",
         ),
+        // A static key without a payload.
+        (b"WA\x06\x03\0\0\x28\x12\x26\x0a\x2001234567890123456789012345678901\x12\x0201", "ClientHello"),
     ] {
         let (answer, said) = raw_bytes(&world, bytes).await;
         assert_eq!(answer, b"", "nothing is said before there are keys");
@@ -145,10 +145,16 @@ async fn stanzas_that_the_schema_refuses() {
 
     // The narrowest answer leaves the connection alone.
     let mut client = world.log_in(&mut account).await;
-    client.send(&Node::new("iq").attr("id", "1").attr("type", "set").attr("xmlns", "passive").attr("to", to())).await;
+    client
+        .send(&Node::new("iq").attr("id", "1").attr("type", "set").attr("xmlns", "passive").attr("to", to()))
+        .await;
     let Inbound::Reply(reply) = client.inbound().await else { panic!() };
     assert_eq!((reply.id.as_str(), reply.error.unwrap().code.number()), ("1", 400));
-    client.send(&Node::new("iq").attr("id", "2").attr("type", "get").attr("xmlns", "w:unknown").attr("to", to())).await;
+    client
+        .send(
+            &Node::new("iq").attr("id", "2").attr("type", "get").attr("xmlns", "w:unknown").attr("to", to()),
+        )
+        .await;
     let Inbound::Reply(reply) = client.inbound().await else { panic!() };
     assert_eq!((reply.id.as_str(), reply.error.unwrap().code.number()), ("2", 501));
     client.send(&Node::new("message").attr("id", "3").attr("to", Jid::user("1"))).await;
@@ -209,9 +215,12 @@ async fn damaged_beginnings() {
         // A changed ephemeral is as good as any other: a ServerHello comes, and then the end.
         read_all(&mut socket).await;
     }
-    assert!(!world.events().iter().any(|event| {
-        matches!(event.kind, landbridge_sandbox::events::EventKind::LoggedIn { .. })
-    }));
+    assert!(
+        !world
+            .events()
+            .iter()
+            .any(|event| { matches!(event.kind, landbridge_sandbox::events::EventKind::LoggedIn { .. }) })
+    );
     world.log_in(&mut account).await;
     world.sandbox.shutdown().await;
 }

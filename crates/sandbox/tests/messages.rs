@@ -6,11 +6,11 @@
 mod support;
 
 use landbridge_proto::{content, padding};
-use landbridge_sandbox::{Direction, MessageState};
 use landbridge_sandbox::events::EventKind;
+use landbridge_sandbox::{Direction, MessageState};
 use landbridge_signal::{
-    Address, CiphertextKind, PreKeyBundle, PreKeyId, PreKeyPublic, SignedPreKeyId, SignedPreKeyPublic, TrustPolicy,
-    decrypt, encrypt, process_bundle,
+    Address, CiphertextKind, PreKeyBundle, PreKeyId, PreKeyPublic, SignedPreKeyId, SignedPreKeyPublic,
+    TrustPolicy, decrypt, encrypt, process_bundle,
 };
 use landbridge_stanza::account::DeleteAccount;
 use landbridge_stanza::ack::{AckClass, AckIn, AckOut};
@@ -63,8 +63,9 @@ async fn text(account: &mut Account, client: &mut Client, to: &Jid, text: &str) 
     if account.store.load_session(&peer).unwrap().is_none() {
         let users = client.ask(&FetchKeys::of(to.clone())).await.unwrap();
         let keys = users[0].bundle.clone().unwrap();
-        let _ = process_bundle(&mut account.store, &peer, &bundle(&keys), TrustPolicy::Accept, &mut rand::rng())
-            .unwrap();
+        let _ =
+            process_bundle(&mut account.store, &peer, &bundle(&keys), TrustPolicy::Accept, &mut rand::rng())
+                .unwrap();
     }
     let mut plaintext = content::text(text).encode_to_vec();
     padding::pad(&mut plaintext, &mut rand::rng());
@@ -143,10 +144,16 @@ async fn a_conversation() {
     let hello = chat.send("Hello Joe 🦀").await;
     assert_eq!(hello.encs[0].kind, EncType::PreKey);
     let delivered = chat.receipt().await;
-    assert_eq!((&delivered.from, &delivered.id, &delivered.kind), (&phone(), &hello.id, &ReceiptType::Delivered));
+    assert_eq!(
+        (&delivered.from, &delivered.id, &delivered.kind),
+        (&phone(), &hello.id, &ReceiptType::Delivered)
+    );
     let shown = handle.phone_messages(NUMBER).unwrap();
     assert_eq!(shown[0].text.as_deref(), Some("Hello Joe 🦀"));
-    assert_eq!((shown[0].peer.as_str(), shown[0].state), (chat.alice.jid.to_string().as_str(), MessageState::Shown));
+    assert_eq!(
+        (shown[0].peer.as_str(), shown[0].state),
+        (chat.alice.jid.to_string().as_str(), MessageState::Shown)
+    );
 
     // The phone answers, under the user's identifier as well as under the address.
     let id = handle.phone_send_text(NUMBER, "alice", "Hi Alice").unwrap();
@@ -158,7 +165,9 @@ async fn a_conversation() {
     let acked = ack(&mut chat.client).await;
     assert_eq!((acked.class, acked.id.as_str()), (AckClass::Receipt, id.as_str()));
     let waited = id.clone();
-    chat.world.wait(move |e| matches!(&e.kind, EventKind::PhoneReceipt { id, .. } if *id == waited.as_str())).await;
+    chat.world
+        .wait(move |e| matches!(&e.kind, EventKind::PhoneReceipt { id, .. } if *id == waited.as_str()))
+        .await;
     let sent = handle.phone_messages(NUMBER).unwrap().pop().unwrap();
     assert_eq!((sent.direction, sent.state), (Direction::Sent, MessageState::Delivered));
 
@@ -185,9 +194,16 @@ async fn a_conversation() {
     for _ in 0..20 {
         chat.receipt().await;
     }
-    let texts: Vec<_> = handle.phone_messages(NUMBER).unwrap().into_iter().filter(|m| m.direction == Direction::Received).collect();
+    let texts: Vec<_> = handle
+        .phone_messages(NUMBER)
+        .unwrap()
+        .into_iter()
+        .filter(|m| m.direction == Direction::Received)
+        .collect();
     assert_eq!(texts.len(), 21);
-    assert!(texts.iter().skip(1).enumerate().all(|(n, m)| m.text.as_deref() == Some(&format!("message {n}"))));
+    assert!(
+        texts.iter().skip(1).enumerate().all(|(n, m)| m.text.as_deref() == Some(&format!("message {n}")))
+    );
     assert_eq!(chat.world.broken(), Vec::<String>::new());
     chat.world.sandbox.shutdown().await;
 }
@@ -209,7 +225,8 @@ async fn what_the_client_sets_is_dropped_and_repeats_are_acked_alone() {
     let shown = chat.world.sandbox.handle().phone_messages(NUMBER).unwrap();
     assert_eq!(shown.len(), 1);
     assert_eq!(shown[0].peer, chat.alice.jid.to_string());
-    let repeated = chat.world.events().into_iter().filter(|e| matches!(e.kind, EventKind::MessageRepeated { .. }));
+    let repeated =
+        chat.world.events().into_iter().filter(|e| matches!(e.kind, EventKind::MessageRepeated { .. }));
     assert_eq!(repeated.count(), 2);
     chat.world.sandbox.shutdown().await;
 }
@@ -318,10 +335,14 @@ async fn the_mailbox() {
     let mut taken = ReceiptOut::delivered(phone(), ids[0].clone());
     taken.more_ids = ids[1..7].to_vec();
     client.send(&taken.to_node(&world.profile)).await;
-    client.send(&AckOut::answering(last.to_node(&world.profile).view(), None).unwrap().to_node(&world.profile)).await;
+    client
+        .send(&AckOut::answering(last.to_node(&world.profile).view(), None).unwrap().to_node(&world.profile))
+        .await;
     client.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
     client.socket.shutdown().await.unwrap();
-    world.wait(|event| event.connection == Some(3) && matches!(event.kind, EventKind::Disconnected { .. })).await;
+    world
+        .wait(|event| event.connection == Some(3) && matches!(event.kind, EventKind::Disconnected { .. }))
+        .await;
     let mut client = world.log_in_passive(&alice).await;
     client.ask(&SetActive::Active).await.unwrap();
     let Inbound::Ib(Ib::OfflinePreview(preview)) = client.inbound().await else { panic!() };
@@ -379,7 +400,8 @@ async fn blocking() {
     let handle = chat.world.sandbox.handle().clone();
     let list = chat.client.ask(&GetBlocklist).await.unwrap();
     assert!(list.items.is_empty());
-    let block = UpdateBlocklist { jid: phone(), action: BlockAction::Block, dhash: list.dhash.clone(), pn_jid: None };
+    let block =
+        UpdateBlocklist { jid: phone(), action: BlockAction::Block, dhash: list.dhash.clone(), pn_jid: None };
     let new = chat.client.ask(&block).await.unwrap().unwrap();
     assert_eq!(new.items[0].jid, phone());
     assert_ne!(new.dhash, list.dhash);
@@ -422,8 +444,7 @@ async fn deletion() {
     chat.client.ask(&DeleteAccount).await.unwrap();
     assert_eq!(chat.client.inbound().await, Inbound::End);
     assert!(chat.client.rest().await.is_empty());
-    let (_, first) =
-        chat.world.connect(&chat.alice.noise, &chat.world.payload(&chat.alice).encode()).await;
+    let (_, first) = chat.world.connect(&chat.alice.noise, &chat.world.payload(&chat.alice).encode()).await;
     assert_eq!(first.unwrap().view().attr_str("reason").as_deref(), Some("401"));
     // Nobody is there any more.
     let refused = chat.world.sandbox.handle().phone_send_text(NUMBER, &chat.alice.jid.to_string(), "hello?");
@@ -458,9 +479,7 @@ async fn a_new_identity_is_told_to_contacts() {
 
     // The phone begins a new session under the new keys.
     let mut client = chat.world.log_in(&mut alice).await;
-    chat.world.wait(|e| {
-        matches!(&e.kind, EventKind::Taken { class, .. } if class == "notification")
-    }).await;
+    chat.world.wait(|e| matches!(&e.kind, EventKind::Taken { class, .. } if class == "notification")).await;
     chat.world.sandbox.handle().phone_send_text(NUMBER, "alice", "who are you?").unwrap();
     let message = loop {
         let message = message(&mut client).await;
@@ -529,7 +548,9 @@ async fn a_phone_answers_a_retry() {
     };
     let profile = chat.world.profile.clone();
     chat.client.send(&ReceiptOut::retry(phone(), retry).to_node(&profile)).await;
-    chat.client.send(&AckOut::answering(first.to_node(&profile).view(), None).unwrap().to_node(&profile)).await;
+    chat.client
+        .send(&AckOut::answering(first.to_node(&profile).view(), None).unwrap().to_node(&profile))
+        .await;
     let second = message(&mut chat.client).await;
     assert_eq!(second.id, id);
     let MessageContent::Encrypted(encs) = &second.content else { panic!() };
@@ -543,7 +564,8 @@ async fn a_nack_ends_a_message() {
     let mut chat = Chat::new().await;
     chat.world.sandbox.handle().phone_send_text(NUMBER, "alice", "hm").unwrap();
     let got = message(&mut chat.client).await;
-    let nack = AckOut::answering(got.to_node(&chat.world.profile).view(), Some(NackCode::InvalidProtobuf)).unwrap();
+    let nack =
+        AckOut::answering(got.to_node(&chat.world.profile).view(), Some(NackCode::InvalidProtobuf)).unwrap();
     chat.client.send(&nack.to_node(&chat.world.profile)).await;
     chat.client.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
     assert!(chat.world.events().iter().any(|e| matches!(e.kind, EventKind::Nacked { code: 491, .. })));
@@ -554,7 +576,9 @@ async fn a_nack_ends_a_message() {
 #[tokio::test]
 async fn receipts_for_what_was_never_sent_go_nowhere() {
     let mut chat = Chat::new().await;
-    chat.client.send(&ReceiptOut::delivered(phone(), "never".parse().unwrap()).to_node(&chat.world.profile)).await;
+    chat.client
+        .send(&ReceiptOut::delivered(phone(), "never".parse().unwrap()).to_node(&chat.world.profile))
+        .await;
     assert_eq!(ack(&mut chat.client).await.id, "never");
     assert!(chat.world.broken().pop().unwrap().starts_with("[stanzas 2.2]"));
     assert!(!chat.world.events().iter().any(|e| matches!(e.kind, EventKind::ReceiptForwarded { .. })));

@@ -4,7 +4,7 @@
 
 mod support;
 
-use landbridge_sandbox::{SandboxError, Sandbox};
+use landbridge_sandbox::{Sandbox, SandboxError};
 use landbridge_stanza::Inbound;
 use landbridge_stanza::liveness::SetActive;
 use support::*;
@@ -19,9 +19,7 @@ async fn state_survives() {
     world.sandbox.handle().create_phone(NUMBER, "Joe").unwrap();
     let mut alice = world.enlist("alice");
     drop(world.log_in(&mut alice).await);
-    world
-        .wait(|e| matches!(e.kind, landbridge_sandbox::events::EventKind::Disconnected { .. }))
-        .await;
+    world.wait(|e| matches!(e.kind, landbridge_sandbox::events::EventKind::Disconnected { .. })).await;
     let id = world.sandbox.handle().phone_send_text(NUMBER, "alice", "before").unwrap();
     world.sandbox.shutdown().await;
 
@@ -52,7 +50,9 @@ async fn shutdown_ends_every_stream() {
 
 #[tokio::test]
 async fn wrong_configurations() {
-    for partners in [vec![(0, "http://a".to_owned())], vec![(1, "http://a".to_owned()), (1, "http://b".to_owned())]] {
+    for partners in
+        [vec![(0, "http://a".to_owned())], vec![(1, "http://a".to_owned()), (1, "http://b".to_owned())]]
+    {
         let mut config = config();
         config.partners = partners;
         assert!(matches!(Sandbox::start(config).await, Err(SandboxError::Integrator { .. })));

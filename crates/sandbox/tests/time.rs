@@ -104,9 +104,9 @@ async fn many_silent_connections() {
     for mut socket in silent {
         assert_eq!(read_all(&mut socket).await, b"");
     }
-    let ended = world.events().into_iter().filter(|event| {
-        matches!(&event.kind, EventKind::Broken { detail, .. } if detail.contains("no byte came"))
-    });
+    let ended = world.events().into_iter().filter(
+        |event| matches!(&event.kind, EventKind::Broken { detail, .. } if detail.contains("no byte came")),
+    );
     assert_eq!(ended.count(), 200);
 }
 
@@ -119,7 +119,8 @@ async fn the_number_of_connections_is_bounded() {
     let (alice, bob) = (world.enlist("alice"), world.enlist("bob"));
     let first = world.log_in_passive(&alice).await;
     let second = tokio::spawn({
-        let (addr, root, profile) = (world.sandbox.chat_addr(), world.sandbox.root_key(), world.profile.clone());
+        let (addr, root, profile) =
+            (world.sandbox.chat_addr(), world.sandbox.root_key(), world.profile.clone());
         let payload = world.payload(&bob).encode();
         async move { connect_to(addr, root, profile, &bob.noise, &payload, NOW).await.receive().await }
     });

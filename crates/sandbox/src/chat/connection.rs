@@ -30,7 +30,12 @@ const FRAME_OVERHEAD: usize = 19;
 type Over = String;
 
 /// Runs a connection and writes its beginning and end to the journal.
-pub(super) async fn run(state: Arc<State>, socket: TcpStream, peer: SocketAddr, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(
+    state: Arc<State>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) {
     let id = state.next_connection();
     state.note(Some(id), None, EventKind::Connected { peer: peer.to_string() });
     // A stanza is written whole: waiting for more would only delay it. If the option cannot be set, it is delayed.
@@ -207,7 +212,12 @@ impl Talk<'_> {
                 Turn::Frame(Ok(frame)) => self.frame(&state, frame).await,
                 Turn::Frame(Err(error)) => {
                     if let SocketError::Frame(_) = &error {
-                        state.broken(Some(self.channel.id), Some(&self.session.jid), Rule::FRAME, chain(&error));
+                        state.broken(
+                            Some(self.channel.id),
+                            Some(&self.session.jid),
+                            Rule::FRAME,
+                            chain(&error),
+                        );
                     }
                     Err(chain(&error))
                 }
@@ -243,7 +253,9 @@ impl Talk<'_> {
         let liveness = &state.profile().liveness;
         let silence = if self.pinged { liveness.server_close_after_s } else { liveness.server_ping_after_s };
         let silent_at = self.heard + Duration::from_secs(silence);
-        self.delivery.overdue_at(state.config.chat.unacked).map_or(silent_at, |overdue| overdue.min(silent_at))
+        self.delivery
+            .overdue_at(state.config.chat.unacked)
+            .map_or(silent_at, |overdue| overdue.min(silent_at))
     }
 
     /// From now on this is the account's connection.

@@ -52,7 +52,11 @@ struct Sent {
 
 impl Delivery {
     /// The client is active: gives the announcement of what waits.
-    pub(super) fn activate(&mut self, state: &State, session: &Session) -> Result<Option<Node>, SandboxError> {
+    pub(super) fn activate(
+        &mut self,
+        state: &State,
+        session: &Session,
+    ) -> Result<Option<Node>, SandboxError> {
         if self.active {
             return Ok(None);
         }
@@ -162,8 +166,11 @@ impl Delivery {
     fn send(&mut self, entry: Entry, offline: Option<u32>, state: &State, session: &Session) -> Node {
         self.cursor = entry.seq;
         let class = entry.class.as_str();
-        let kind =
-            EventKind::Delivered { class: class.to_owned(), id: entry.id.clone(), offline: offline.is_some() };
+        let kind = EventKind::Delivered {
+            class: class.to_owned(),
+            id: entry.id.clone(),
+            offline: offline.is_some(),
+        };
         state.note(Some(session.connection), Some(&session.jid), kind);
         let sent = Sent { at: Instant::now(), class, kind: entry.kind, id: entry.id };
         self.outstanding.insert(entry.seq, sent);

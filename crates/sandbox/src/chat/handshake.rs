@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use landbridge_noise::{Established, HandshakeError, Header, Hello, IntroError, IntroReader, ServerHandshake};
+use landbridge_noise::{
+    Established, HandshakeError, Header, Hello, IntroError, IntroReader, ServerHandshake,
+};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -25,11 +25,21 @@ impl Tx<'_> {
             items.push(BlockedUser { jid, t: Some(unsigned(t)) });
         }
         let hash = context.finish();
-        let hex = hash.as_ref().iter().take(DHASH_BYTES).fold("2:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+        let hex = hash
+            .as_ref()
+            .iter()
+            .take(DHASH_BYTES)
+            .fold("2:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
         Ok(Blocklist { dhash: Some(hex), items })
     }
 
-    pub(crate) fn block(&self, user: UserId, jid: &Jid, action: BlockAction, now: u64) -> Result<(), SandboxError> {
+    pub(crate) fn block(
+        &self,
+        user: UserId,
+        jid: &Jid,
+        action: BlockAction,
+        now: u64,
+    ) -> Result<(), SandboxError> {
         match action {
             BlockAction::Block => self
                 .0

@@ -35,7 +35,8 @@ impl Tx<'_> {
 
     /// All keys, oldest first.
     pub(crate) fn prekeys(&self, user: UserId) -> Result<Vec<PreKey>, SandboxError> {
-        let mut query = self.0.prepare_cached("SELECT id, value FROM prekeys WHERE user = ?1 ORDER BY seq")?;
+        let mut query =
+            self.0.prepare_cached("SELECT id, value FROM prekeys WHERE user = ?1 ORDER BY seq")?;
         let rows = query.query_map([user.0], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
         rows.map(|row| {
             let (id, value) = row?;
@@ -43,5 +44,4 @@ impl Tx<'_> {
         })
         .collect()
     }
-
 }

@@ -63,7 +63,13 @@ impl Waiting {
 
 impl Tx<'_> {
     /// Appends a stanza of the server, which names its sender in `from`.
-    pub(crate) fn post(&self, user: UserId, class: MailClass, stanza: &Node, now: u64) -> Result<(), SandboxError> {
+    pub(crate) fn post(
+        &self,
+        user: UserId,
+        class: MailClass,
+        stanza: &Node,
+        now: u64,
+    ) -> Result<(), SandboxError> {
         let view = stanza.view();
         let text = |key| view.attr_str(key).unwrap_or_default();
         let bytes = landbridge_wire::encode(stanza, &EncodeOptions::default())
@@ -76,10 +82,49 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Holds back the last entry of a user, and gives how many are held back with it.
+    pub(crate) fn hold_last(&self, user: UserId) -> Result<u32, SandboxError> {
+        self.0
+            .prepare_cached(
+                "UPDATE mailbox SET held = 1 WHERE seq = (SELECT max(seq) FROM mailbox WHERE user = ?1)",
+            )?
+            .execute([user.0])?;
+        let mut query = self.0.prepare_cached("SELECT count(*) FROM mailbox WHERE user = ?1 AND held = 1")?;
+        Ok(query.query_row([user.0], |row| row.get(0))?)
+    }
+
+    /// Appends what is held back for a user, in the order that `arrange` makes of it.
+    pub(crate) fn release(
+        &self,
+        user: UserId,
+        arrange: impl FnOnce(&mut Vec<i64>),
+    ) -> Result<(), SandboxError> {
+        let mut query =
+            self.0.prepare_cached("SELECT seq FROM mailbox WHERE user = ?1 AND held = 1 ORDER BY seq")?;
+        let mut held = query.query_map([user.0], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        arrange(&mut held);
+        for seq in held {
+            self.0
+                .prepare_cached(
+                    "INSERT INTO mailbox (user, class, peer, id, kind, t, stanza) \
+                     SELECT user, class, peer, id, kind, t, stanza FROM mailbox WHERE seq = ?1",
+                )?
+                .execute([seq])?;
+            self.0.prepare_cached("DELETE FROM mailbox WHERE seq = ?1")?.execute([seq])?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything that is held back, in the order in which it came.
+    pub(crate) fn release_all(&self) -> Result<(), SandboxError> {
+        self.0.execute("UPDATE mailbox SET held = 0 WHERE held = 1", [])?;
+        Ok(())
+    }
+
     /// Entries behind position `after`, in order.
     pub(crate) fn mail(&self, user: UserId, after: i64, limit: u32) -> Result<Vec<Entry>, SandboxError> {
         let mut query = self.0.prepare_cached(
-            "SELECT seq, class, id, kind, stanza FROM mailbox WHERE user = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            "SELECT seq, class, id, kind, stanza FROM mailbox WHERE user = ?1 AND seq > ?2 AND held = 0 ORDER BY seq LIMIT ?3",
         )?;
         let mut rows = query.query((user.0, after, limit))?;
         let mut entries = Vec::new();
@@ -101,7 +146,7 @@ impl Tx<'_> {
     /// What waits behind position `after`.
     pub(crate) fn waiting(&self, user: UserId, after: i64) -> Result<Waiting, SandboxError> {
         let mut query = self.0.prepare_cached(
-            "SELECT class, count(*), max(seq) FROM mailbox WHERE user = ?1 AND seq > ?2 GROUP BY class",
+            "SELECT class, count(*), max(seq) FROM mailbox WHERE user = ?1 AND seq > ?2 AND held = 0 GROUP BY class",
         )?;
         let mut rows = query.query((user.0, after))?;
         let mut waiting = Waiting::default();
@@ -144,7 +189,8 @@ impl Tx<'_> {
         let mut delete = self.0.prepare_cached(
             "DELETE FROM mailbox WHERE user = ?1 AND id = ?2 AND class = ?3 AND peer = ?4 AND kind = ?5 RETURNING seq",
         )?;
-        let rows = delete.query_map((user.0, id, class.as_str(), peer.to_string(), kind), |row| row.get(0))?;
+        let rows =
+            delete.query_map((user.0, id, class.as_str(), peer.to_string(), kind), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -163,9 +209,9 @@ impl Tx<'_> {
         id: &str,
         count: u8,
     ) -> Result<Option<u64>, SandboxError> {
-        let mut query = self
-            .0
-            .prepare_cached("SELECT t FROM accepted WHERE sender = ?1 AND recipient = ?2 AND id = ?3 AND count = ?4")?;
+        let mut query = self.0.prepare_cached(
+            "SELECT t FROM accepted WHERE sender = ?1 AND recipient = ?2 AND id = ?3 AND count = ?4",
+        )?;
         let t: Option<i64> = query
             .query_row((sender.to_string(), recipient.to_string(), id, count), |row| row.get(0))
             .optional()?;
@@ -181,15 +227,18 @@ impl Tx<'_> {
         now: u64,
     ) -> Result<(), SandboxError> {
         self.0
-            .prepare_cached("INSERT INTO accepted (sender, recipient, id, count, t) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .prepare_cached(
+                "INSERT INTO accepted (sender, recipient, id, count, t) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
             .execute((sender.to_string(), recipient.to_string(), id, count, signed(now)))?;
         Ok(())
     }
 
     /// Whether `sender` has ever sent the message to `recipient`.
     pub(crate) fn was_sent(&self, sender: &Jid, recipient: &Jid, id: &str) -> Result<bool, SandboxError> {
-        let mut query =
-            self.0.prepare_cached("SELECT 1 FROM accepted WHERE sender = ?1 AND recipient = ?2 AND id = ?3")?;
+        let mut query = self
+            .0
+            .prepare_cached("SELECT 1 FROM accepted WHERE sender = ?1 AND recipient = ?2 AND id = ?3")?;
         Ok(query.exists((sender.to_string(), recipient.to_string(), id))?)
     }
 

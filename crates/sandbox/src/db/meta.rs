@@ -12,7 +12,9 @@ impl Tx<'_> {
     }
 
     pub(crate) fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), SandboxError> {
-        self.0.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?.execute((name, value))?;
+        self.0
+            .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?
+            .execute((name, value))?;
         Ok(())
     }
 }

@@ -18,8 +18,8 @@ use crate::SandboxError;
 use crate::state::lock;
 
 pub(crate) use mailbox::{Entry, MailClass};
-pub(crate) use users::{NewPhone, User, UserId};
 pub use users::{Change, EnlistKeys, Enlisted, UserInfo};
+pub(crate) use users::{NewPhone, User, UserId};
 
 /// The database. One connection behind a lock: every step is short, and SQLite has one writer anyway.
 #[derive(Debug)]
@@ -59,7 +59,10 @@ impl Db {
     }
 
     /// Runs reads that see one state.
-    pub(crate) fn read<T>(&self, step: impl FnOnce(&Tx<'_>) -> Result<T, SandboxError>) -> Result<T, SandboxError> {
+    pub(crate) fn read<T>(
+        &self,
+        step: impl FnOnce(&Tx<'_>) -> Result<T, SandboxError>,
+    ) -> Result<T, SandboxError> {
         let mut connection = lock(&self.connection);
         let tx = Tx(connection.transaction()?);
         step(&tx)

@@ -46,6 +46,7 @@ CREATE TABLE mailbox (
     id     TEXT NOT NULL,
     kind   TEXT NOT NULL,
     t      INTEGER NOT NULL,
+    held   INTEGER NOT NULL DEFAULT 0,
     stanza BLOB NOT NULL
 );
 CREATE INDEX mailbox_by_user ON mailbox (user, seq);

@@ -121,7 +121,8 @@ pub(crate) struct NewPhone<'a> {
     pub(crate) signed_prekey: landbridge_stanza::keys::SignedPreKey,
 }
 
-const COLUMNS: &str = "id, jid, identifier, authkey, registration, identity, skey_id, skey_value, skey_sig, name, last_seen";
+const COLUMNS: &str =
+    "id, jid, identifier, authkey, registration, identity, skey_id, skey_value, skey_sig, name, last_seen";
 
 impl Tx<'_> {
     /// The account with an address.
@@ -135,10 +136,15 @@ impl Tx<'_> {
         query.query_row([id.0], raw).optional()?.map(user).transpose()
     }
 
-    fn enlisted(&self, integrator: IntegratorId, identifier: &str) -> Result<Option<User>, SandboxError> {
-        let mut query = self
-            .0
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE integrator = ?1 AND identifier = ?2"))?;
+    /// The account of a partner's user.
+    pub(crate) fn enlisted(
+        &self,
+        integrator: IntegratorId,
+        identifier: &str,
+    ) -> Result<Option<User>, SandboxError> {
+        let mut query = self.0.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM users WHERE integrator = ?1 AND identifier = ?2"
+        ))?;
         query.query_row((integrator.get(), identifier), raw).optional()?.map(user).transpose()
     }
 
@@ -238,7 +244,9 @@ impl Tx<'_> {
     /// Notes that a user was connected, and the name shown, if one is given.
     pub(crate) fn seen(&self, id: UserId, now: u64, name: Option<&str>) -> Result<(), SandboxError> {
         self.0
-            .prepare_cached("UPDATE users SET last_seen = max(last_seen, ?2), name = coalesce(?3, name) WHERE id = ?1")?
+            .prepare_cached(
+                "UPDATE users SET last_seen = max(last_seen, ?2), name = coalesce(?3, name) WHERE id = ?1",
+            )?
             .execute((id.0, signed(now), name))?;
         Ok(())
     }

@@ -88,7 +88,9 @@ impl State {
     fn request(&self, who: &Session, id: &str, request: ClientRequest) -> Result<Outcome, SandboxError> {
         let profile = self.profile();
         match request {
-            ClientRequest::Ping(ping) => Ok(Outcome::reply(ping.reply_node(&Pong { t: Some(self.now()) }, id, profile))),
+            ClientRequest::Ping(ping) => {
+                Ok(Outcome::reply(ping.reply_node(&Pong { t: Some(self.now()) }, id, profile)))
+            }
             ClientRequest::SetActive(mode) => {
                 Ok(Outcome { mode: Some(mode), ..Outcome::reply(mode.reply_node(&(), id, profile)) })
             }
@@ -140,7 +142,9 @@ impl State {
         let tag = node.tag().into_owned();
         let detail = format!("<{tag}> is no stanza that clients send");
         self.broken(Some(who.connection), Some(&who.jid), Rule::UNKNOWN_STANZA, detail);
-        let (Some(id), Some(to)) = (node.attr_str("id"), node.attr_jid("to")) else { return Outcome::default() };
+        let (Some(id), Some(to)) = (node.attr_str("id"), node.attr_jid("to")) else {
+            return Outcome::default();
+        };
         let ack = AckIn { class: AckClass::from(tag.as_str()), ..AckIn::message(id, to, self.now()) };
         Outcome::reply(ack.refused(MessageErrorCode::from(488)).to_node(self.profile()))
     }

@@ -13,15 +13,20 @@ use landbridge_stanza::{IqError, Request};
 use landbridge_wire::Jid;
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
-use super::dispatch::{Outcome, refuse};
 use super::Session;
+use super::dispatch::{Outcome, refuse};
 use crate::SandboxError;
 use crate::db::{MailClass, User};
 use crate::events::{EventKind, Rule};
 use crate::state::{State, notification_id};
 
 impl State {
-    pub(super) fn upload_keys(&self, who: &Session, id: &str, upload: &UploadKeys) -> Result<Outcome, SandboxError> {
+    pub(super) fn upload_keys(
+        &self,
+        who: &Session,
+        id: &str,
+        upload: &UploadKeys,
+    ) -> Result<Outcome, SandboxError> {
         let Some(user) = self.db.read(|tx| tx.user_by_id(who.user))? else {
             return Ok(refuse(id, IqErrorCode::NotAuthorized));
         };
@@ -42,7 +47,11 @@ impl State {
     fn check_upload(&self, user: &User, upload: &UploadKeys) -> Result<(), (Rule, IqErrorCode, String)> {
         let most = self.profile().keys.max_upload as usize;
         if upload.identity != user.identity {
-            return Err((Rule::KEYS_IDENTITY, IqErrorCode::NotAcceptable, "the identity is another one".to_owned()));
+            return Err((
+                Rule::KEYS_IDENTITY,
+                IqErrorCode::NotAcceptable,
+                "the identity is another one".to_owned(),
+            ));
         }
         if upload.registration != user.registration {
             let detail = format!(
@@ -53,7 +62,8 @@ impl State {
         }
         check_signed(&user.identity, &upload.signed_prekey)?;
         if upload.prekeys.len() > most {
-            let detail = format!("{} one-time prekeys were uploaded, at most {most} are taken", upload.prekeys.len());
+            let detail =
+                format!("{} one-time prekeys were uploaded, at most {most} are taken", upload.prekeys.len());
             return Err((Rule::KEYS_COUNT, IqErrorCode::BadRequest, detail));
         }
         for key in &upload.prekeys {
@@ -90,7 +100,12 @@ impl State {
         Ok(Outcome::reply(rotate.reply_node(&(), id, self.profile())))
     }
 
-    pub(super) fn digest_keys(&self, who: &Session, id: &str, digest: DigestKeys) -> Result<Outcome, SandboxError> {
+    pub(super) fn digest_keys(
+        &self,
+        who: &Session,
+        id: &str,
+        digest: DigestKeys,
+    ) -> Result<Outcome, SandboxError> {
         let found = self.db.read(|tx| Ok((tx.user_by_id(who.user)?, tx.prekeys(who.user)?)))?;
         let (Some(user), prekeys) = found else { return Ok(refuse(id, IqErrorCode::ItemNotFound)) };
         let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
@@ -100,7 +115,8 @@ impl State {
         for key in &prekeys {
             context.update(&key.value);
         }
-        let hash = context.finish().as_ref().try_into().map_err(|_| SandboxError::Record { what: "digest" })?;
+        let hash =
+            context.finish().as_ref().try_into().map_err(|_| SandboxError::Record { what: "digest" })?;
         let reply = KeyDigest {
             registration: user.registration,
             identity: user.identity,
@@ -111,10 +127,16 @@ impl State {
         Ok(Outcome::reply(digest.reply_node(&reply, id, self.profile())))
     }
 
-    pub(super) fn fetch_keys(&self, who: &Session, id: &str, fetch: FetchKeys) -> Result<Outcome, SandboxError> {
+    pub(super) fn fetch_keys(
+        &self,
+        who: &Session,
+        id: &str,
+        fetch: FetchKeys,
+    ) -> Result<Outcome, SandboxError> {
         let most = self.profile().keys.max_fetch as usize;
         if fetch.users.len() > most {
-            let detail = format!("keys of {} users were asked for at once, at most {most}", fetch.users.len());
+            let detail =
+                format!("keys of {} users were asked for at once, at most {most}", fetch.users.len());
             self.broken(Some(who.connection), Some(&who.jid), Rule::STANZA, detail);
             return Ok(refuse(id, IqErrorCode::BadRequest));
         }
@@ -130,7 +152,10 @@ impl State {
     /// Gives one bundle away; the one-time prekey in it is gone for everybody else.
     fn bundle(&self, who: &Session, jid: &Jid) -> Result<FetchedUser, SandboxError> {
         let Some(user) = self.live_user(jid)? else {
-            return Ok(FetchedUser { jid: jid.clone(), bundle: Err(IqError::new(IqErrorCode::ItemNotFound)) });
+            return Ok(FetchedUser {
+                jid: jid.clone(),
+                bundle: Err(IqError::new(IqErrorCode::ItemNotFound)),
+            });
         };
         let (now, keys) = (self.now(), &self.profile().keys);
         // The account may have been enlisted anew since it was read: what is given away is of one moment.

@@ -55,18 +55,28 @@ impl State {
             return refused(MessageErrorCode::NoSuchRecipient);
         };
         if !self.may_begin(who, &recipient)? {
-            self.broken(Some(who.connection), Some(&who.jid), Rule::MESSAGE_FIRST, format!("{to} was not reached"));
+            self.broken(
+                Some(who.connection),
+                Some(&who.jid),
+                Rule::MESSAGE_FIRST,
+                format!("{to} was not reached"),
+            );
             return refused(MessageErrorCode::ReachOutLocked);
         }
         // A repeat costs nothing: it is what a client owes after a lost ack.
         let count = enc.count.unwrap_or(0);
         let repeated = self.db.read(|tx| tx.accepted(&who.jid, &to, id.as_str(), count))?;
         if repeated.is_none() && !self.may_send(who.user) {
-            self.broken(Some(who.connection), Some(&who.jid), Rule::MESSAGE_RATE, "too many messages".to_owned());
+            self.broken(
+                Some(who.connection),
+                Some(&who.jid),
+                Rule::MESSAGE_RATE,
+                "too many messages".to_owned(),
+            );
             return refused(MessageErrorCode::RateOverlimit);
         }
         let fate = self.store_message(who, &recipient, message, count)?;
-        let t = self.tell(who, &recipient, &id.to_string(), &enc, &fate);
+        let t = self.tell(who, &recipient, id.as_str(), &enc, &fate);
         Ok(Outcome::reply(AckIn::message(id.as_str(), to, t).to_node(self.profile())))
     }
 
@@ -87,7 +97,10 @@ impl State {
     }
 
     /// The one encrypted copy of a message of two.
-    fn check_message<'m>(&self, message: &'m MessageOut) -> Result<&'m Enc, (Rule, MessageErrorCode, String)> {
+    fn check_message<'m>(
+        &self,
+        message: &'m MessageOut,
+    ) -> Result<&'m Enc, (Rule, MessageErrorCode, String)> {
         if message.to.is_group() || !message.participants.is_empty() {
             let detail = "messages to groups are not served here".to_owned();
             return Err((Rule::MESSAGE_ENC, MessageErrorCode::NotAllowed, detail));
@@ -156,6 +169,7 @@ impl State {
             let name = tx.user_by_id(who.user)?.and_then(|sender| sender.name);
             let delivered = MessageIn::delivering(message, who.jid.clone(), now, name);
             tx.post(recipient.id, MailClass::Message, &delivered.to_node(self.profile()), now)?;
+            self.hold_if_asked(tx, recipient.id)?;
             tx.met(who.user, recipient.id, now)?;
             Ok(Fate::Stored(now))
         })
@@ -179,7 +193,9 @@ impl State {
     pub(super) fn typing(&self, who: &Session, typing: &ChatStateOut) -> Result<Outcome, SandboxError> {
         // To nobody, to who has blocked, from who is blocked: dropped silently.
         let Some(peer) = self.live_user(&typing.to)? else { return Ok(Outcome::default()) };
-        let blocked = self.db.read(|tx| Ok(tx.has_blocked(peer.id, &who.jid)? || tx.has_blocked(who.user, &peer.jid)?))?;
+        let blocked = self
+            .db
+            .read(|tx| Ok(tx.has_blocked(peer.id, &who.jid)? || tx.has_blocked(who.user, &peer.jid)?))?;
         if !blocked {
             let stanza = ChatStateIn { from: who.jid.clone(), participant: None, state: typing.state };
             self.router.whisper(peer.id, stanza.to_node(self.profile()));

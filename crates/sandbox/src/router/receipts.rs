@@ -18,7 +18,10 @@ impl State {
         if ids > most {
             let detail = format!("a receipt with {ids} ids");
             self.broken(Some(who.connection), Some(&who.jid), Rule::RECEIPT_COUNT, detail);
-            return Ok(Outcome { finish: Some(Finish::Error(StreamError::SchemaRefused)), ..Outcome::default() });
+            return Ok(Outcome {
+                finish: Some(Finish::Error(StreamError::SchemaRefused)),
+                ..Outcome::default()
+            });
         }
         let now = self.now();
         let ack = AckIn {
@@ -74,7 +77,11 @@ impl State {
             }
             _ => {
                 let detail = format!("a receipt of type `{kind}` is not passed on");
-                self.note(Some(who.connection), Some(&who.jid), EventKind::Unusual { rule: Rule::RECEIPT_ID, detail });
+                self.note(
+                    Some(who.connection),
+                    Some(&who.jid),
+                    EventKind::Unusual { rule: Rule::RECEIPT_ID, detail },
+                );
                 return Ok(());
             }
         }
@@ -138,7 +145,8 @@ impl State {
             (Some(code), _) => EventKind::nacked(&id, code),
             (None, false) => EventKind::Taken { class: class.as_str().to_owned(), id },
             (None, true) => {
-                let detail = format!("nothing of class {} with this id and address waits for an ack", class.as_str());
+                let detail =
+                    format!("nothing of class {} with this id and address waits for an ack", class.as_str());
                 EventKind::Unusual { rule: Rule::ACK_ID, detail }
             }
         };

@@ -1,6 +1,12 @@
 //! A world with one sandbox and one partner, and a client that speaks to the sandbox's socket by itself.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; what cannot go on fails")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test uses a part; what cannot go on fails"
+)]
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -15,7 +21,9 @@ use landbridge_noise::{
 use landbridge_proto::login::InteropLogin;
 use landbridge_sandbox::events::{Event, EventKind};
 use landbridge_sandbox::{Clock, EnlistKeys, Sandbox, SandboxConfig};
-use landbridge_signal::{IdentityKeyPair, MemorySignalStore, PreKeyId, SignedPreKey, SignedPreKeyId, prekeys};
+use landbridge_signal::{
+    IdentityKeyPair, MemorySignalStore, PreKeyId, SignedPreKey, SignedPreKeyId, prekeys,
+};
 use landbridge_stanza::keys::{self, UploadKeys};
 use landbridge_stanza::liveness::SetActive;
 use landbridge_stanza::{Inbound, IqIds, Profile, ReplyError, Request};
@@ -214,7 +222,10 @@ impl Account {
         UploadKeys {
             registration: self.registration,
             identity: *self.identity.public().as_bytes(),
-            prekeys: public.iter().map(|key| keys::PreKey { id: key.id.get(), value: *key.key.as_bytes() }).collect(),
+            prekeys: public
+                .iter()
+                .map(|key| keys::PreKey { id: key.id.get(), value: *key.key.as_bytes() })
+                .collect(),
             signed_prekey: self.wire_signed(),
         }
     }
@@ -254,7 +265,13 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(socket: TcpStream, decoder: FrameDecoder, sealer: Sealer, opener: Opener, profile: Profile) -> Self {
+    pub fn new(
+        socket: TcpStream,
+        decoder: FrameDecoder,
+        sealer: Sealer,
+        opener: Opener,
+        profile: Profile,
+    ) -> Self {
         let ids = IqIds::new(&mut rand::rng());
         Self { socket, decoder, sealer, opener, profile, ids, waiting: Default::default() }
     }
