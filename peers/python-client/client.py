@@ -73,12 +73,12 @@ class User:
         self.registration = 4711
         self.signature = self.identity.sign(b"\5" + self.signed.public)
 
-    def form(self, token, **changes):
+    def form(self, credential, **changes):
         return {
             "user_identifier": self.name, "e_ident": b64(self.identity.public), "e_keytype": "BQ",
             "e_regid": b64(self.registration.to_bytes(4, "big")), "e_skey_id": b64(b"\0\0\1"),
             "e_skey_val": b64(self.signed.public), "e_skey_sig": b64(self.signature),
-            "authkey": b64(self.auth.public), "integrator_id": "1", "token": token,
+            "authkey": b64(self.auth.public), "integrator_id": "1", "token": credential,
         } | changes
 
     def login(self, account, token):
