@@ -55,7 +55,8 @@ impl PrivateKey {
 impl PublicKey {
     /// Checks a signature over the concatenation of `parts`.
     ///
-    /// As in the deployed verifiers, s need not be below the group order, so a signature is no identifier.
+    /// As in the deployed verifiers, s need not be below the group order, so a signature is no identifier. Stricter
+    /// than they are, a key of low order signs nothing.
     ///
     /// # Errors
     /// [`BadSignature`] if the length, the scalar, the key or the equation is wrong; which one is not told.
@@ -69,6 +70,10 @@ impl PublicKey {
             return Err(BadSignature);
         }
         let point = MontgomeryPoint(*self.as_bytes()).to_edwards(sign).ok_or(BadSignature)?;
+        // Under such a key signatures that hold can be made by anybody, for any message.
+        if point.is_small_order() {
+            return Err(BadSignature);
+        }
         let public = point.compress().to_bytes();
         let challenge = challenge(commitment, &public, parts);
         let expected = EdwardsPoint::vartime_double_scalar_mul_basepoint(

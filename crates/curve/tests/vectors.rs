@@ -1,4 +1,5 @@
 //! Keys and signatures made by other implementations.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use landbridge_curve::{PrivateKey, PublicKey};
 use serde_json::Value;
@@ -23,7 +24,9 @@ fn agreement() {
         let theirs = PublicKey::from_typed(&bytes(&row, "public")).unwrap();
         let shared = private(&row).agree(&theirs);
         match row["shared"].as_str() {
-            Some(expected) => assert_eq!(hex::encode(shared.unwrap().as_bytes()), expected, "{}", row["note"]),
+            Some(expected) => {
+                assert_eq!(hex::encode(shared.unwrap().as_bytes()), expected, "{}", row["note"])
+            }
             None => {
                 assert!(shared.is_err(), "{}", row["note"]);
                 assert!(theirs.is_low_order(), "{}", row["note"]);
