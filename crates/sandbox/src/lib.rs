@@ -27,7 +27,8 @@
 //! | `phones` | WhatsApp users that live in this process |
 //! | [`events`] | the journal |
 //! | `partners` | whose tokens are believed |
-//! | `enlistment`, `control` | the HTTP side |
+//! | `hold` | messages that are held back and delivered out of order |
+//! | `enlistment`, `jwks`, `control` | the HTTP side |
 
 mod chat;
 mod clock;

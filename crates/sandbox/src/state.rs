@@ -201,6 +201,7 @@ impl State {
     pub(crate) fn remove(&self, user: &User, reason: &'static str) -> Result<(), SandboxError> {
         self.db.write(|tx| tx.remove_user(user.id))?;
         lock(&self.buckets).remove(&user.id);
+        lock(&self.holds).remove(&user.id);
         self.router.end(user.id, End::Removed);
         self.note(None, Some(&user.jid), EventKind::Removed { reason });
         Ok(())

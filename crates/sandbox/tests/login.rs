@@ -228,3 +228,18 @@ async fn a_connected_account_does_not_expire() {
     client.ask(&Ping).await.unwrap();
     world.sandbox.shutdown().await;
 }
+
+/// The thirty days count from the end of the last connection, not from its beginning.
+#[tokio::test]
+async fn a_long_connection_counts_until_its_end() {
+    let world = World::new().await;
+    let mut account = world.enlist("alice");
+    let client = world.log_in(&mut account).await;
+    world.sandbox.handle().advance_clock(40 * 86_400).unwrap();
+    drop(client);
+    world.wait(|event| matches!(event.kind, EventKind::Disconnected { .. })).await;
+    world.sandbox.handle().advance_clock(20 * 86_400).unwrap();
+    world.publish_keys();
+    world.log_in_passive(&account).await;
+    world.sandbox.shutdown().await;
+}

@@ -224,3 +224,107 @@ async fn damaged_beginnings() {
     world.log_in(&mut account).await;
     world.sandbox.shutdown().await;
 }
+
+/// Trees of the protocol's own words, without rhyme or reason: each is answered, passed over or ends the connection, and
+/// the sandbox goes on.
+#[tokio::test]
+async fn arbitrary_stanzas() {
+    use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+    const WORDS: [&str; 44] = [
+        "iq",
+        "message",
+        "receipt",
+        "ack",
+        "notification",
+        "ib",
+        "presence",
+        "chatstate",
+        "enc",
+        "key",
+        "skey",
+        "list",
+        "user",
+        "item",
+        "retry",
+        "registration",
+        "identity",
+        "type",
+        "id",
+        "value",
+        "signature",
+        "count",
+        "to",
+        "from",
+        "xmlns",
+        "encrypt",
+        "get",
+        "set",
+        "result",
+        "error",
+        "code",
+        "t",
+        "w:p",
+        "passive",
+        "active",
+        "participants",
+        "offline_batch",
+        "block",
+        "action",
+        "jid",
+        "v",
+        "2",
+        "pkmsg",
+        "blocklist",
+    ];
+    fn tree(rng: &mut StdRng, depth: u32) -> Node {
+        let mut node = Node::new(WORDS.choose(rng).unwrap());
+        for _ in 0..rng.random_range(0..7) {
+            let key = WORDS.choose(rng).unwrap();
+            node = match rng.random_range(0..4) {
+                0 => node.attr(key, Jid::user("14155551001")),
+                1 => node.attr(key, rng.random::<u64>()),
+                _ => node.attr(key, *WORDS.choose(rng).unwrap()),
+            };
+        }
+        if depth == 0 || rng.random_bool(0.3) {
+            let len = *[0, 1, 3, 4, 32, 64, 200].choose(rng).unwrap();
+            return node.bytes(vec![rng.random(); len]);
+        }
+        let children: Vec<_> = (0..rng.random_range(0..4)).map(|_| tree(rng, depth - 1)).collect();
+        node.children(children)
+    }
+    let world = World::new().await;
+    let mut account = world.enlist("alice");
+    world.sandbox.handle().create_phone("14155551001", "Joe").unwrap();
+    let rng = &mut StdRng::seed_from_u64(2_026);
+    for _ in 0..60 {
+        let mut client = world.log_in(&mut account).await;
+        for _ in 0..40 {
+            let mut stanza = tree(rng, 3);
+            // Half of them get an envelope that leads further in.
+            if rng.random_bool(0.5) {
+                stanza = stanza
+                    .attr("id", "x")
+                    .attr("to", server_jid())
+                    .attr("type", "set")
+                    .attr("xmlns", "encrypt");
+            }
+            let payload = landbridge_wire::encode_payload(&stanza, &Default::default()).unwrap();
+            let mut frame = Vec::new();
+            client.sealer.seal_frame(&payload, &mut frame).unwrap();
+            if client.socket.write_all(&frame).await.is_err() {
+                break;
+            }
+        }
+        client.socket.shutdown().await.ok();
+        client.rest().await;
+    }
+    assert!(
+        !world
+            .events()
+            .iter()
+            .any(|event| { matches!(event.kind, landbridge_sandbox::events::EventKind::Internal { .. }) })
+    );
+    world.log_in(&mut account).await;
+    world.sandbox.shutdown().await;
+}

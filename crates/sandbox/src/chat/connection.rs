@@ -96,7 +96,9 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
         delivery: Delivery::default(),
         heard: Instant::now(),
         pinged: false,
+        look: false,
         present: false,
+        authkey: admitted.user.authkey,
         name: admitted.name,
     };
     let kind = EventKind::LoggedIn { pattern: pattern_name(pattern), version: admitted.version };
@@ -105,6 +107,11 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
     // alive, before it has shown that it holds the keys.
     let over = talk.run(pattern != Pattern::Ik, admitted.passive, stop).await;
     state.router.detach(&talk.session);
+    if talk.present
+        && let Err(error) = state.db.write(|tx| tx.seen(talk.session.user, state.now(), None))
+    {
+        state.internal("the end of a connection could not be noted", &error);
+    }
     over
 }
 
@@ -173,8 +180,12 @@ struct Talk<'l> {
     heard: Instant,
     /// Whether the silence since then was answered with a ping.
     pinged: bool,
+    /// Whether there may be something to send from the mailbox.
+    look: bool,
     /// Whether the account counts as connected here.
     present: bool,
+    /// The static key of this connection, as it was enlisted.
+    authkey: Option<[u8; 32]>,
     name: Option<String>,
 }
 
@@ -221,7 +232,10 @@ impl Talk<'_> {
                     }
                     Err(chain(&error))
                 }
-                Turn::Mail => Ok(()),
+                Turn::Mail => {
+                    self.look = true;
+                    Ok(())
+                }
                 Turn::Whisper(stanza) => self.channel.send(&[stanza]).await.map_err(|error| chain(&error)),
                 Turn::End(end) => Err(self.end(end).await),
                 Turn::Time => self.time(&state).await,
@@ -270,13 +284,23 @@ impl Talk<'_> {
         if state.router.attach(&self.session) {
             state.note(Some(self.channel.id), Some(&self.session.jid), EventKind::Replaced);
         }
-        Ok(())
+        // The account may have been deleted, or enlisted with another key, since the login was judged. Whoever does that
+        // from now on finds this connection at the router.
+        match state.db.read(|tx| tx.user_by_id(self.session.user)) {
+            Ok(Some(user)) if user.authkey == self.authkey => Ok(()),
+            Ok(_) => Err("the account has changed since the login".to_owned()),
+            Err(error) => {
+                state.internal("an account cannot be read", &error);
+                Err("the sandbox failed".to_owned())
+            }
+        }
     }
 
     fn set_mode(&mut self, state: &State, mode: SetActive) -> Result<Option<Node>, Over> {
         match mode {
             SetActive::Active => {
                 self.session.set_active(true);
+                self.look = true;
                 self.delivery.activate(state, &self.session).map_err(|error| {
                     state.internal("a mailbox cannot be read", &error);
                     "the sandbox failed".to_owned()
@@ -292,6 +316,9 @@ impl Talk<'_> {
 
     /// Sends what may be sent of the mailbox.
     async fn deliver(&mut self, state: &State) -> Result<(), Over> {
+        if !std::mem::take(&mut self.look) {
+            return Ok(());
+        }
         loop {
             let stanzas = match self.delivery.next(state, &self.session) {
                 Ok(stanzas) => stanzas,
@@ -335,6 +362,8 @@ impl Talk<'_> {
         if let Some(count) = outcome.credit {
             self.delivery.grant(count);
         }
+        // What was taken or asked for makes room for more.
+        self.look |= outcome.credit.is_some() || !outcome.taken.is_empty();
         let mut replies = outcome.replies;
         if let Some(mode) = outcome.mode {
             replies.extend(self.set_mode(state, mode)?);

@@ -64,7 +64,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads and forgets until the client has closed. A socket that is dropped with unread bytes resets the connection,
     /// and the client may lose our last stanza.
     pub(super) async fn linger(&mut self) {
-        let mut buffer = [0; 4096];
+        // On the heap: a buffer here would be part of every connection for all of its life.
+        let mut buffer = vec![0; 4096];
         let mut left = LINGER_BYTES;
         let drain = async {
             while let Ok(read) = self.inner.read(&mut buffer).await {

@@ -12,6 +12,9 @@ use super::frames::{FrameReader, SocketError, write_all};
 use crate::events::Rule;
 use crate::state::State;
 
+/// Bytes of the reads before the first frame.
+const FIRST_READ: usize = 512;
+
 /// Why there is no channel. The client is told nothing: there is nothing to tell it with.
 #[derive(Debug, Error)]
 pub(super) enum NoChannel {
@@ -53,7 +56,8 @@ where
     W: AsyncWrite + Unpin,
 {
     let limits = &state.config.chat;
-    let mut first = [0; 1024];
+    // On the heap: a buffer here would be part of every connection for all of its life.
+    let mut first = vec![0; FIRST_READ];
     let read = tokio::time::timeout(limits.first_byte, reader.raw(&mut first))
         .await
         .map_err(|_| NoChannel::FirstByte { seconds: limits.first_byte.as_secs() })?
@@ -106,7 +110,7 @@ async fn intro<R: AsyncRead + Unpin>(
 ) -> Result<Header, NoChannel> {
     let expected = Header::from_bytes(state.profile().connection.header)?;
     let mut intro = IntroReader::new(expected);
-    let mut buffer = [0; 1024];
+    let mut buffer = vec![0; FIRST_READ];
     let mut input = first;
     loop {
         if let Some(intro) = intro.read(&mut input)? {
