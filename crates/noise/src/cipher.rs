@@ -39,3 +39,6 @@ fn block(tag: &hmac::Tag) -> Zeroizing<[u8; 32]> {
     block.copy_from_slice(tag.as_ref());
     block
 }
+
+#[cfg(test)]
+mod wycheproof;
