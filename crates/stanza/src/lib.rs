@@ -55,9 +55,9 @@ pub mod receipt;
 pub mod retry;
 pub mod stream;
 
-pub use error::{ReplyError, StanzaError};
+pub use error::{Found, ReplyError, StanzaError};
 pub use ids::{BadMessageId, IqIds, MessageId};
-pub use inbound::Inbound;
+pub use inbound::{Inbound, ServerRequest};
 pub use iq::{IqError, IqReply, Request};
 pub use outbound::{ClientRequest, ClientStanza};
 pub use profile::Profile;
