@@ -16,7 +16,7 @@ pub(crate) fn serve(
     let routes = Router::new()
         .route("/healthz", get(async || "ok"))
         .merge(enlistment::routes(handle.clone()))
-        .merge(control::routes(handle.clone()));
+        .merge(control::routes(handle.clone(), stop.clone()));
     landbridge_transport::serve(listener, routes, HttpLimits::default(), async move {
         // The sender is gone: the sandbox was dropped.
         let _ = stop.changed().await;

@@ -1,0 +1,88 @@
+//! The control API: HTTP and JSON around [`SandboxHandle`], under `/control`.
+//!
+//! What there is stands in one table ([`operations`]): the router and the OpenAPI document are both made of it, so that
+//! neither has what the other lacks. Errors are problem documents (RFC 9457), unknown members of bodies and queries are
+//! refused, bodies are JSON and say so: a web page that is open in a browser cannot post here.
+
+mod journal;
+mod openapi;
+mod phones;
+mod problem;
+mod read;
+mod schemas;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodRouter, get, post};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::SandboxHandle;
+use problem::Problem;
+
+/// Where the control API begins.
+pub(crate) const PATH: &str = "/control";
+/// Largest body: the longest text, with room for its escapes.
+const MAX_BODY: usize = 512 * 1024;
+
+/// What the calls share.
+pub(crate) struct App {
+    handle: SandboxHandle,
+    /// Changes when the sandbox stops: calls that wait are to end then.
+    stop: watch::Receiver<bool>,
+}
+
+/// One call of the API.
+struct Operation {
+    /// `get`, `post`.
+    method: &'static str,
+    /// Below [`PATH`].
+    path: &'static str,
+    /// Who answers it.
+    handler: MethodRouter<Arc<App>>,
+    /// What the document says of it.
+    document: Value,
+}
+
+/// Everything that there is.
+fn operations() -> Vec<Operation> {
+    let get_at = |path, handler, document| Operation { method: "get", path, handler, document };
+    let post_at = |path, handler, document| Operation { method: "post", path, handler, document };
+    vec![
+        get_at("/phones", get(phones::list), openapi::list_phones()),
+        post_at("/phones", post(phones::create), openapi::create_phone()),
+        get_at("/phones/{number}", get(phones::one), openapi::get_phone()),
+        get_at("/phones/{number}/messages", get(phones::messages), openapi::get_messages()),
+        post_at("/phones/{number}/messages", post(phones::send), openapi::send_message()),
+        post_at("/phones/{number}/read", post(phones::read), openapi::read_messages()),
+        post_at("/phones/{number}/block", post(phones::block), openapi::block_user()),
+        post_at("/phones/{number}/unblock", post(phones::unblock), openapi::unblock_user()),
+        get_at("/users", get(world::users), openapi::list_users()),
+        get_at("/journal", get(journal::page), openapi::get_journal()),
+        get_at("/events", get(journal::stream), openapi::stream_events()),
+        post_at("/holds", post(world::hold), openapi::hold()),
+        post_at("/holds/release", post(world::release), openapi::release()),
+        get_at("/clock", get(world::clock), openapi::get_clock()),
+        post_at("/clock/advance", post(world::advance), openapi::advance_clock()),
+        get_at("/openapi.json", get(openapi::document), openapi::get_openapi()),
+    ]
+}
+
+/// The routes of the control API, and `/readyz`.
+pub(crate) fn routes(handle: SandboxHandle, stop: watch::Receiver<bool>) -> Router {
+    let mut calls: Router<Arc<App>> = Router::new();
+    for Operation { path, handler, .. } in operations() {
+        calls = calls.route(path, handler);
+    }
+    let calls = calls
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(MAX_BODY));
+    let app = Arc::new(App { handle, stop });
+    Router::new().nest(PATH, calls).route("/readyz", get(world::ready)).with_state(app)
+}

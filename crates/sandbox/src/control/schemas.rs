@@ -1,0 +1,162 @@
+//! The schemas of the OpenAPI document.
+
+use serde_json::{Map, Value, json};
+
+use super::journal::MAX_PAGE;
+use super::phones::{MAX_NAME, MAX_WAIT};
+use super::world::{MAX_ADVANCE, MAX_HELD};
+
+/// An object with these members and no others. A name that ends in `?` may be absent.
+fn object(members: &[(&str, Value)]) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (name, schema) in members {
+        match name.strip_suffix('?') {
+            Some(name) => properties.insert(name.to_owned(), schema.clone()),
+            None => {
+                required.push(*name);
+                properties.insert((*name).to_owned(), schema.clone())
+            }
+        };
+    }
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn list(item: Value) -> Value {
+    json!({ "type": "array", "items": item })
+}
+
+fn or_null(kind: &str) -> Value {
+    json!({ "type": [kind, "null"] })
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+fn number() -> Value {
+    json!({ "type": "string", "pattern": "^\\+?[1-9][0-9]{4,14}$", "description": "E.164, digits" })
+}
+
+fn user() -> Value {
+    json!({
+        "type": "string", "minLength": 1,
+        "description": "user-visible identifier (alice), address (1-108@interop) or number of a test phone",
+    })
+}
+
+fn message() -> Value {
+    object(&[
+        ("seq", count()),
+        ("change", count()),
+        ("direction", json!({ "enum": ["in", "out"] })),
+        ("peer", text()),
+        ("id", text()),
+        ("t", count()),
+        ("kind", text()),
+        ("text?", text()),
+        ("about?", text()),
+        (
+            "state",
+            json!({ "enum": ["waiting", "shown", "pending", "sent", "failed", "delivered", "read", "played"] }),
+        ),
+        ("notify?", text()),
+        ("failure?", text()),
+    ])
+}
+
+fn phone() -> Value {
+    object(&[
+        ("number", number()),
+        ("jid", text()),
+        ("name", text()),
+        ("identity", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })),
+        ("registration", count()),
+        ("blocked", list(text())),
+        ("messages", count()),
+        ("unread", count()),
+        ("change", count()),
+    ])
+}
+
+fn account() -> Value {
+    object(&[
+        ("jid", text()),
+        ("integrator", or_null("integer")),
+        ("identifier", or_null("string")),
+        ("name", or_null("string")),
+        ("registration", count()),
+        ("signed_prekey", count()),
+        ("prekeys", count()),
+        ("mailbox", count()),
+        ("created", count()),
+        ("last_seen", count()),
+        ("connected", json!({ "type": "boolean" })),
+    ])
+}
+
+/// All schemas by name.
+pub(super) fn all() -> Value {
+    json!({
+        "Phone": phone(),
+        "Phones": object(&[("phones", list(reference("Phone")))]),
+        "NewPhone": object(&[
+            ("number", number()),
+            ("name?", json!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME })),
+        ]),
+        "Message": message(),
+        "Messages": object(&[("messages", list(reference("Message"))), ("change", count())]),
+        "NewMessage": object(&[
+            ("to", user()), ("text", json!({ "type": "string", "minLength": 1, "maxLength": 65_536 })),
+        ]),
+        "Sent": object(&[("id", text())]),
+        "Read": object(&[("peer", user()), ("id?", json!({ "type": "string", "minLength": 1, "maxLength": 128 }))]),
+        "ReadIds": object(&[("ids", list(text()))]),
+        "Peer": object(&[("peer", user())]),
+        "User": account(),
+        "Users": object(&[("users", list(reference("User")))]),
+        "Event": {
+            "type": "object",
+            "description": "`event` says what happened; its further members depend on that",
+            "properties": { "seq": count(), "t": count(), "connection": count(), "user": text(), "event": text() },
+            "required": ["seq", "t", "event"],
+        },
+        "Journal": object(&[("events", list(reference("Event"))), ("last", count())]),
+        "Hold": object(&[
+            ("to", user()),
+            ("count", json!({ "type": "integer", "minimum": 1, "maximum": MAX_HELD })),
+            ("seed?", count()),
+        ]),
+        "Release": object(&[("to", user())]),
+        "Time": object(&[("now", count())]),
+        "Advance": object(&[("seconds", json!({ "type": "integer", "minimum": 0, "maximum": MAX_ADVANCE }))]),
+        "Problem": object(&[("type", text()), ("title", text()), ("status", count()), ("detail", text())]),
+    })
+}
+
+/// The schema of the query `wait`.
+pub(super) fn wait() -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0 })
+}
+
+/// The schema of the query `limit`.
+pub(super) fn limit() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE })
+}
+
+/// The schema of the query `after`.
+pub(super) fn after() -> Value {
+    count()
+}
+
+/// The schema of the path's `number`.
+pub(super) fn path_number() -> Value {
+    number()
+}
