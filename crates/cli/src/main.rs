@@ -60,7 +60,9 @@ impl Command {
     fn default_log(&self) -> &'static str {
         match self {
             Self::Sandbox(_) | Self::Partner(_) => "info",
-            Self::Client(_) | Self::Demo(_) | Self::Peer(_) | Self::Wire(_) => "warn",
+            Self::Client(_) | Self::Peer(_) | Self::Wire(_) => "warn",
+            // It refuses things on purpose, and says so itself.
+            Self::Demo(_) => "error",
         }
     }
 }

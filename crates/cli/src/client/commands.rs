@@ -1,5 +1,6 @@
 //! The commands that do one thing and end.
 
+use landbridge::OneTimeKey;
 use landbridge::store::ClientStore;
 use serde_json::json;
 
@@ -66,14 +67,19 @@ async fn peer_keys(of: &str, opener: &Opener, style: Style) -> Result<(), Failur
     let keys = client.fetch_keys(&of).await.map_err(failure)?;
     client.disconnect().await;
     let identity = hex::encode(keys.identity.as_bytes());
+    let one_time = match keys.one_time {
+        OneTimeKey::Used => "one was used for this session",
+        OneTimeKey::Exhausted => "none left",
+    };
     match style {
         Style::Json => output::json(&json!({
             "user": of.to_string(),
             "identity": identity,
             "registration_id": keys.registration_id,
+            "one_time_key": keys.one_time == OneTimeKey::Used,
         })),
         Style::Text => output::line(&format!(
-            "{of}\n  identity         {identity}\n  registration id  {}\n  signed prekey    signature verified",
+            "{of}\n  identity         {identity}\n  registration id  {}\n  signed prekey    signature verified\n  one-time prekey  {one_time}",
             keys.registration_id,
         )),
     }

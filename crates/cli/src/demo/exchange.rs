@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use landbridge::store::OutState;
 use landbridge::{Direction, Event, ReceivedMessage};
 use landbridge_sandbox::events::EventKind;
-use landbridge_sandbox::{PhoneMessage, SandboxError};
+use landbridge_sandbox::{Direction as ScreenSide, PhoneMessage, SandboxError};
 
 use super::report::{Millis, Report, Stop, chain};
 use super::watch::{patiently, stanza};
@@ -109,21 +109,20 @@ async fn turned(world: &mut World) -> Result<((), String), String> {
 async fn many_out(world: &mut World, seed: u64) -> Result<((), String), String> {
     let phone = world.phone();
     let before = shown_texts(world).map_err(|error| chain(&error))?.len();
-    let _ = seed;
-    let mut ids = Vec::new();
+    world.handle().hold_messages(&phone.to_string(), MANY, seed).map_err(|error| chain(&error))?;
+    let mut ids = BTreeSet::new();
     for n in 1..=MANY {
-        ids.push(world.client.send_text(&phone, &format!("out {n}")).await.map_err(|error| error.chain())?);
+        let id = world.client.send_text(&phone, &format!("out {n}")).await.map_err(|error| error.chain())?;
+        ids.insert(id.into_string());
     }
-    for id in &ids {
-        delivered(world, id.as_str()).await?;
-    }
+    all_delivered(world, ids).await?;
     let shown = shown_texts(world).map_err(|error| chain(&error))?;
     compare("out", shown.get(before..).unwrap_or_default())
 }
 
 async fn many_in(world: &mut World, seed: u64) -> Result<((), String), String> {
     let alice = world.address_text();
-    let _ = seed;
+    world.handle().hold_messages(&alice, MANY, seed).map_err(|error| chain(&error))?;
     for n in 1..=MANY {
         let text = format!("in {n}");
         world.handle().phone_send_text(PHONE, &alice, &text).map_err(|error| chain(&error))?;
@@ -150,15 +149,20 @@ fn compare(word: &str, came: &[String]) -> Result<((), String), String> {
 }
 
 /// Waits until the client knows that the phone has a message.
-pub(super) async fn delivered(world: &mut World, id: &str) -> Result<(), String> {
+async fn delivered(world: &mut World, id: &str) -> Result<(), String> {
+    all_delivered(world, BTreeSet::from([id.to_owned()])).await
+}
+
+/// Waits until the client knows that the phone has all of them, in whatever order their receipts come.
+async fn all_delivered(world: &mut World, mut ids: BTreeSet<String>) -> Result<(), String> {
     world
-        .event("delivery", |event| match event {
-            Event::MessageState { id: of, state, .. }
-                if of.as_str() == id && state >= OutState::Delivered =>
+        .event("delivery", |event| {
+            if let Event::MessageState { id, state, .. } = event
+                && state >= OutState::Delivered
             {
-                Some(())
+                ids.remove(id.as_str());
             }
-            _ => None,
+            ids.is_empty().then_some(())
         })
         .await
 }
@@ -189,6 +193,7 @@ fn phone_message(world: &World, id: &str) -> Result<Option<PhoneMessage>, Sandbo
 /// What the phone has received, in the order in which it was shown.
 fn shown_texts(world: &World) -> Result<Vec<String>, SandboxError> {
     let mut messages = world.handle().phone_messages(PHONE)?;
-    messages.retain(|message| message.direction == "in");
+    messages.retain(|message| message.direction == ScreenSide::Received);
+    messages.sort_by_key(|message| message.seq);
     Ok(messages.into_iter().filter_map(|message| message.text).collect())
 }

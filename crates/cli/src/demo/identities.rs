@@ -30,7 +30,7 @@ async fn key_set(world: &World) -> Result<((), String), String> {
     let event = world.handle().wait_for(0, |event| fetched(&event.kind).is_some());
     let event = patiently("fetch of the key set", event).await?;
     let outcome = fetched(&event.kind).unwrap_or_default();
-    Ok(((), format!("GET {}/.well-known/oauth/openid/jwks: {outcome}", world.partner.base_url())))
+    Ok(((), format!("{outcome}\nfrom {}/.well-known/oauth/openid/jwks", world.partner.base_url())))
 }
 
 async fn token(world: &World) -> Result<(Token, String), String> {

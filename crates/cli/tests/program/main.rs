@@ -3,6 +3,8 @@
 
 mod common;
 #[cfg(unix)]
+mod end_to_end;
+#[cfg(unix)]
 mod http;
 #[cfg(unix)]
 mod partner;
