@@ -43,7 +43,7 @@ rules! {
     LOGIN_ACCOUNT: "noise 7", "the account is enlisted and has connected within 30 days";
     LOGIN_KEY: "noise 7", "the static key of the handshake is the enlisted authkey";
     STANZA: "stanzas 2", "a stanza has the form of its kind";
-    BEFORE_ACTIVE: "stanzas 3.1", "before <active/> come keys and nothing else";
+    BEFORE_ACTIVE: "stanzas 3.1", "before `<active/>` come keys and nothing else";
     UNKNOWN_STANZA: "stanzas 2", "clients send stanzas of the catalogue";
     UNKNOWN_REQUEST: "stanzas 2.1", "requests have a namespace of the catalogue";
     MESSAGE_ENC: "stanzas 4.1, 13", "a message of two has one pairwise enc";
