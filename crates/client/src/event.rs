@@ -130,7 +130,7 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// Messages could not be read from the store. They are still there.
+    /// Messages could not be read from the store or confirmed there. None is lost; asking for the next event tries again.
     StoreFailed {
         /// Why.
         error: Arc<Error>,
@@ -305,7 +305,9 @@ impl Events {
     ///
     /// Safe: an event is either returned or still there.
     pub async fn next(&mut self) -> Option<Event> {
-        self.confirm().await;
+        if let Err(error) = self.confirm().await {
+            return Some(Event::StoreFailed { error: Arc::new(error) });
+        }
         loop {
             // Registered before looking, so that news in between wakes us up.
             let inner = Arc::clone(&self.inner);
@@ -358,17 +360,15 @@ impl Events {
         event
     }
 
-    async fn confirm(&mut self) {
-        let Some(handled) = self.to_confirm else { return };
+    async fn confirm(&mut self) -> Result<(), Error> {
+        let Some(handled) = self.to_confirm else { return Ok(()) };
         let step = move |tx: &mut dyn StoreTx| match handled {
             ToConfirm::Message(seq) => tx.confirm(seq).map_err(Error::from),
             ToConfirm::Change(seq) => tx.confirm_identity_change(seq).map_err(Error::from),
         };
-        if let Err(error) = self.inner.vault.write(step).await {
-            // It comes again at the next start; better twice than never.
-            tracing::error!(error = error.chain(), "what was handled could not be confirmed");
-        }
+        self.inner.vault.write(step).await?;
         self.to_confirm = None;
+        Ok(())
     }
 
     async fn read_page(&mut self) -> Result<(), Error> {
