@@ -9,61 +9,25 @@
 
 mod support;
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use landbridge::enlist::jwt::Token;
+use axum::http::StatusCode;
 use landbridge::stanza::ack::AckClass;
 use landbridge::stanza::blocklist::{BlockAction, BlockedUser, Blocklist};
 use landbridge::stanza::codes::IqErrorCode;
 use landbridge::stanza::keys::{KeyDigest, SignedPreKey, UploadKeys};
 use landbridge::stanza::notification::{BlocklistChange, Notification, NotificationEvent};
-use landbridge::stanza::stream::Success;
+use landbridge::stanza::stream::{FailureReason, LoginFailure};
 use landbridge::stanza::{ClientRequest, ClientStanza, IqError, Profile, Request, server_jid};
 use landbridge::store::{ClientStore, MemoryStore, SqliteStore};
-use landbridge::transport::http_server::{HttpLimits, ServerHandle, serve};
 use landbridge::transport::{HttpClient, TcpTransport};
 use landbridge::wire::Jid;
 use landbridge::{
-    Client, Clock, Error, Event, FixedToken, Freshness, HttpTokenSource, Reaction, TokenError, TokenSource,
+    Client, Clock, Error, FixedToken, Freshness, HttpTokenSource, Reaction, TokenError, TokenSource,
 };
-use support::{Conn, OWN, Phone, Server, enlisted_store, event, now, text};
-use tokio::net::TcpListener;
-
-type Answers = Arc<Mutex<VecDeque<(StatusCode, &'static str)>>>;
-type Seen = Arc<Mutex<Vec<String>>>;
-
-const OK: (StatusCode, &str) = (StatusCode::OK, r#"{"login":"1-10853634039893@interop","status":"ok"}"#);
-
-fn refusal(body: &'static str) -> (StatusCode, &'static str) {
-    (StatusCode::OK, body)
-}
-
-/// An HTTP server that gives prepared answers and keeps what it was sent.
-async fn http(answers: impl IntoIterator<Item = (StatusCode, &'static str)>) -> (ServerHandle, String, Seen) {
-    let answers: Answers = Arc::new(Mutex::new(answers.into_iter().collect()));
-    let seen: Seen = Arc::default();
-    let kept = Arc::clone(&seen);
-    let handler = move |headers: HeaderMap, body: String| async move {
-        let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
-        kept.lock().unwrap().push(format!("{}{body}", authorization.unwrap_or_default()));
-        match answers.lock().unwrap().pop_front() {
-            Some((status, body)) => (status, body).into_response(),
-            None => Response::new("no more answers".into()),
-        }
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let router = Router::new().route("/", post(handler));
-    let handle = serve(listener, router, HttpLimits::default(), std::future::pending()).unwrap();
-    let url = format!("http://{}/", handle.local_addr());
-    (handle, url, seen)
-}
+use support::partner::{Counting, OK, http, refusal};
+use support::{Conn, OWN, Phone, Server, enlisted_store, now, text};
 
 fn client(url: &str, store: impl ClientStore + 'static, tokens: impl TokenSource + 'static) -> Client {
     Client::builder()
@@ -73,19 +37,6 @@ fn client(url: &str, store: impl ClientStore + 'static, tokens: impl TokenSource
         .token_source(tokens)
         .build()
         .unwrap()
-}
-
-/// A token source that counts.
-#[derive(Clone, Default)]
-struct Counting(Arc<Mutex<Vec<Freshness>>>);
-
-#[async_trait]
-impl TokenSource for Counting {
-    async fn token(&self, freshness: Freshness) -> Result<Token, TokenError> {
-        let mut asked = self.0.lock().unwrap();
-        asked.push(freshness);
-        Ok(Token::new(format!("token-{}", asked.len())))
-    }
 }
 
 #[tokio::test]
@@ -283,6 +234,24 @@ async fn deletion_wipes_keys_only_after_the_answer_and_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_done_when_the_server_no_longer_knows_the_account() {
+    let mut server = Server::new();
+    let client = server.client();
+    let mut conn = server.connect(&client).await;
+    let (result, ()) = tokio::join!(client.delete_account(), async {
+        request(&mut conn).await;
+        drop(conn);
+    });
+    assert!(result.is_err());
+    let (result, ()) = tokio::join!(client.connect(), async {
+        let mut conn = server.accept().await;
+        conn.send(&LoginFailure::new(FailureReason::LoggedOut).to_node(&conn.profile)).await;
+    });
+    assert!(matches!(result, Err(Error::LoginRefused { .. })));
+    assert!(matches!(client.connect().await, Err(Error::NotEnlisted)));
+}
+
+#[tokio::test]
 async fn a_refused_deletion_leaves_the_account_alive() {
     let mut server = Server::new();
     let client = server.client();
@@ -396,82 +365,4 @@ async fn the_signed_prekey_is_rotated_when_it_is_old() {
     phone.meet(&conn.uploads[0]);
     conn.send(&phone.message("B1", "old key").to_node(&conn.profile)).await;
     assert_eq!(text(&mut events).await, "old key");
-}
-
-#[tokio::test]
-async fn run_reconnects_with_the_table_of_reactions() {
-    tokio::time::pause();
-    let mut server = Server::new();
-    let tokens = Counting::default();
-    let client = server.builder(enlisted_store()).token_source(tokens.clone()).build().unwrap();
-    let mut events = client.events();
-    let runner = client.clone();
-    let run = tokio::spawn(async move { runner.run().await });
-
-    use landbridge::stanza::stream::{FailureReason, LoginFailure, StreamError};
-    let mut conn = server.active().await;
-    conn.send(&StreamError::Restart.to_node(&conn.profile)).await;
-    conn.until_closed().await;
-    let mut conn = server.accept().await;
-    conn.send(&LoginFailure::new(FailureReason::TokenExpired).to_node(&conn.profile)).await;
-    let conn = server.active().await;
-    assert_eq!(conn.login.token.as_str(), Some("token-3"));
-    drop(conn);
-    let mut conn = server.active().await;
-    let waited = event(&mut events, |event| match event {
-        Event::Reconnecting { after, because } if because.code() == "disconnected" => Some(*after),
-        _ => None,
-    });
-    assert!(waited.await <= std::time::Duration::from_secs(1));
-    conn.send(&StreamError::Replaced.to_node(&conn.profile)).await;
-    let error = run.await.unwrap();
-    assert_eq!(error.reaction(), Reaction::AskUser);
-    let asked = tokens.0.lock().unwrap().clone();
-    assert_eq!(asked[1..3], [Freshness::MayBeCached, Freshness::New]);
-}
-
-#[tokio::test]
-async fn run_enlists_again_when_the_account_is_forgotten() {
-    let (_http, url, seen) = http([refusal(r#"{"login":"1-777@interop","status":"ok"}"#), OK]).await;
-    let mut server = Server::new();
-    let client = server.builder(enlisted_store()).enlistment_url(url).build().unwrap();
-    let runner = client.clone();
-    let run = tokio::spawn(async move { runner.run().await });
-    use landbridge::stanza::stream::{FailureReason, LoginFailure};
-    let mut conn = server.active().await;
-    let uploaded = conn.uploads[0].clone();
-    conn.send(&landbridge::stanza::stream::end_node()).await;
-    conn.until_closed().await;
-    let mut conn = server.accept().await;
-    conn.send(&LoginFailure::new(FailureReason::LoggedOut).to_node(&conn.profile)).await;
-    // A new account number, and every key again, the same ones.
-    let mut conn = server.accept().await;
-    assert_eq!(conn.login.account_id, 777);
-    conn.send(&Success::at(now()).to_node(&conn.profile)).await;
-    let upload = conn.stanza().await.unwrap();
-    let ClientStanza::Request { request: ClientRequest::UploadKeys(again), .. } = &upload else {
-        panic!("{upload:?}")
-    };
-    assert_eq!(**again, uploaded);
-    assert_eq!(seen.lock().unwrap().len(), 1);
-    // Not twice in an hour.
-    conn.send(&landbridge::stanza::stream::StreamError::Removed { code: None }.to_node(&conn.profile)).await;
-    let error = run.await.unwrap();
-    assert_eq!(error.reaction(), Reaction::Reenlist);
-    assert_eq!(seen.lock().unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn run_ends_when_the_application_disconnects() {
-    let mut server = Server::new();
-    let client = server.client();
-    let events = client.events();
-    let runner = client.clone();
-    let run = tokio::spawn(async move { runner.run().await });
-    let mut conn = server.active().await;
-    let mut connected = events;
-    conn.serve_while(event(&mut connected, |event| matches!(event, Event::Connected { .. }).then_some(())))
-        .await;
-    let ((), _rest) = tokio::join!(client.disconnect(), conn.until_closed());
-    assert_eq!(run.await.unwrap().code(), "disconnected");
 }

@@ -9,6 +9,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+pub mod partner;
 mod phone;
 
 use std::sync::Arc;
