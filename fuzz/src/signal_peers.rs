@@ -21,7 +21,7 @@ use crate::{
 const CHAINS: usize = 5;
 /// Sessions begun in one run: fewer than a record keeps, so that none is lost.
 const MOST_SESSIONS: usize = 24;
-const MOST_ACTIONS: usize = 400;
+const MOST_ACTIONS: usize = 200;
 
 /// A message on its way.
 #[derive(Clone)]

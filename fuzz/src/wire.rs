@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use landbridge_wire::{
-    DecodeErrorKind, EncodeError, EncodeOptions, Frame, InteropJid, Limits, Node, Pack, decode,
-    decode_payload, decode_payload_ref, encode, encode_payload, encode_ref, json, xml,
+    ContentRef, DecodeErrorKind, EncodeError, EncodeOptions, Frame, InteropJid, Limits, Node, NodeRef, Pack,
+    decode, decode_payload, decode_payload_ref, encode, encode_payload, encode_ref, json, xml,
 };
 
 use crate::vectors;
@@ -37,12 +37,12 @@ fn survives(frame: &Frame<'_>, node: &Node, limits: &Limits) {
             let again = decode(&stanza, limits).expect("what was written can be read");
             assert_eq!(&again, node);
             assert_eq!(encode(&again, &options).as_ref(), Ok(&stanza), "writing is not stable");
-            if pack == Pack::All {
+            if pack == Pack::All && !has_long_text(frame.view()) {
                 assert_eq!(json::to_string(again.view()), marked, "a kind or an order has changed");
             }
         }
     }
-    pair_form(node, limits, &marked);
+    pair_form(node, limits);
 
     let text = xml::to_string(frame.view());
     let from_xml = xml::parse(&text).expect("XML that was written can be read");
@@ -54,13 +54,22 @@ fn survives(frame: &Frame<'_>, node: &Node, limits: &Limits) {
     assert_eq!(decode_payload(&payload, limits).as_ref(), Ok(node), "through a compressed payload");
 }
 
+/// Whether a content is a packed string that is read but not written: above 127 characters it becomes bytes.
+fn has_long_text(node: NodeRef<'_>) -> bool {
+    match node.content() {
+        ContentRef::Text(text) => text.len() > 127,
+        ContentRef::Children(mut children) => children.any(has_long_text),
+        _ => false,
+    }
+}
+
 /// The pair form has no place for a device; whatever else has one comes back.
-fn pair_form(node: &Node, limits: &Limits, marked: &str) {
+fn pair_form(node: &Node, limits: &Limits) {
     let options = EncodeOptions { interop_jid: InteropJid::Pair, ..EncodeOptions::default() };
     match encode(node, &options) {
         Ok(stanza) => {
             let again = decode(&stanza, limits).expect("what was written can be read");
-            assert_eq!(json::to_string(again.view()), marked);
+            assert_eq!(&again, node);
         }
         Err(EncodeError::Jid { jid }) => assert!(jid.contains(':') && jid.ends_with("@interop"), "{jid}"),
         Err(error) => panic!("{error}"),
