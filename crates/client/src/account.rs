@@ -218,7 +218,7 @@ pub(crate) async fn after_active(session: Arc<Session>) -> Result<(), Error> {
         match outcome {
             Ok(()) => {}
             Err(error @ (Error::Store { .. } | Error::Disconnected { .. })) => return Err(error),
-            Err(error) => tracing::warn!(error = error.chain(), "the login's housekeeping is not complete"),
+            Err(error) => tracing::warn!(error = error.for_log(), "the login's housekeeping is not complete"),
         }
     }
     let days = u64::from(session.inner.profile.receipts.plaintext_days);

@@ -199,7 +199,7 @@ impl ClientBuilder {
         Ok(Client::new(Inner {
             encode_options: profile.wire.encode_options(),
             wire_limits: profile.wire.limits(),
-            content_limits: content::Limits::default(),
+            content_limits: Arc::new(content::Limits::default()),
             push_name: self.push_name,
             device: self.device,
             read_receipts: self.read_receipts,
@@ -222,7 +222,7 @@ impl ClientBuilder {
             woken: Notify::new(),
             last_wake: Mutex::new(None),
             deleting: AtomicBool::new(false),
-            profile,
+            profile: Arc::new(profile),
         }))
     }
 }

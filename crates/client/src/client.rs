@@ -51,10 +51,10 @@ pub struct RoundTrip {
 }
 
 pub(crate) struct Inner {
-    pub(crate) profile: Profile,
+    pub(crate) profile: Arc<Profile>,
     pub(crate) encode_options: EncodeOptions,
     pub(crate) wire_limits: Limits,
-    pub(crate) content_limits: content::Limits,
+    pub(crate) content_limits: Arc<content::Limits>,
     pub(crate) push_name: Option<String>,
     pub(crate) device: Option<Device>,
     pub(crate) read_receipts: ReadReceipts,
@@ -231,8 +231,22 @@ impl Client {
         self.inner.closed().await
     }
 
-    /// Connects, and connects again whenever the connection ends, with the published table of reactions and back-off, until
-    /// there is no point in it: the error says why. [`disconnect`](Self::disconnect) ends it, too.
+    /// Connects, and connects again whenever the connection ends, until there is no point in it: the error says why.
+    /// [`disconnect`](Self::disconnect) ends it, too.
+    ///
+    /// | what happened | what follows |
+    /// |---|---|
+    /// | server not reached, broken connection, unanswered ping, server trouble (500, 503) | again after a random time up to 1, 2, 4 … 300 s; from 1 s again once a connection has lived 30 s |
+    /// | stream error 429 | the same, five steps further up |
+    /// | stream error 515 | again at once |
+    /// | token refused (413, 414), or three logins in a row closed without an answer | a fresh token, at once; twice in a row at most |
+    /// | account unknown (401, 415, `device_removed`) | enlisted anew with the same keys, at once; once per hour at most |
+    /// | banned for a time (402) | again after that time |
+    /// | certificates outside their dates | again after an hour |
+    /// | replaced by another connection of the account | the end: only the user or a push may connect again |
+    /// | any other refused login; another root; three hellos in a row that are none | the end |
+    ///
+    /// [`wake`](Self::wake) ends a wait early.
     ///
     /// # Cancel safety
     ///

@@ -395,7 +395,18 @@ impl Error {
         }
     }
 
-    /// This error with all its causes, one sentence after the other: for logs and terminals.
+    /// What may stand in a log: as [`chain`](Self::chain), but nothing that names a person.
+    pub(crate) fn for_log(&self) -> String {
+        match self {
+            Self::BadAddress { .. } | Self::NoKeys { .. } | Self::BadKeys { .. } | Self::Encrypt { .. } => {
+                self.code().to_owned()
+            }
+            _ => self.chain(),
+        }
+    }
+
+    /// This error with all its causes, one sentence after the other: for terminals. It may name
+    /// an address.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);

@@ -375,7 +375,7 @@ impl Events {
         if !self.backlog.is_empty() {
             return Ok(());
         }
-        let (after, limits) = (self.last_seq, self.inner.content_limits.clone());
+        let (after, limits) = (self.last_seq, Arc::clone(&self.inner.content_limits));
         let after_change = self.last_change;
         let read = move |tx: &mut dyn StoreTx| {
             let own = own_address(tx)?;

@@ -59,7 +59,7 @@ pub(crate) async fn before_active(session: &Arc<Session>) -> Result<(), Error> {
         match upload(session, session.inner.profile.keys.first_batch).await {
             // A user without one-time keys can still be written to; the server's refusal must not lock the user out.
             Err(error @ Error::Refused { .. }) => {
-                tracing::error!(error = error.chain(), "the first keys were refused")
+                tracing::error!(error = error.for_log(), "the first keys were refused")
             }
             other => return other,
         }

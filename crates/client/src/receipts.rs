@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::messages::cipher::chat_of;
 use crate::messages::outbox::{Moved, advance};
-use crate::messages::retry;
+use crate::messages::retry::RetryJob;
 use crate::session::Session;
 
 /// Answers read from the store at a time.
@@ -122,7 +122,7 @@ pub(crate) async fn received(session: &Arc<Session>, receipt: ReceiptIn, node: &
     let inner = &session.inner;
     let Some(ack) = AckOut::answering(node.view(), None) else { return Ok(()) };
     if let Some(request) = receipt.retry {
-        let job = retry::job(receipt.from, request, &receipt.id, ack);
+        let job = RetryJob { from: receipt.from, retry: request, ack };
         // If there are too many, the server keeps this one and repeats it.
         if session.retries.try_send(job).is_err() {
             tracing::warn!("too many retry requests wait; one is left to the server");

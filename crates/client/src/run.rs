@@ -79,6 +79,7 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Error {
                 plan = next;
                 inner.events.push(Event::Reconnecting { after, because: Arc::new(error) });
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(after) => {}
                     () = inner.woken.notified() => trouble.steps = 0,
                 }

@@ -1,8 +1,9 @@
-//! The store behind one door: one step at a time, each in a transaction of its own, never on the runtime's threads.
+//! The store behind one door: one step at a time, each in a transaction of its own, and on the runtime's threads only if it
+//! can never keep them waiting.
 
 use std::sync::Arc;
 
-use landbridge_store::{ClientStore, StoreError, StoreTx};
+use landbridge_store::{Blocking, ClientStore, StoreError, StoreTx};
 use tokio::sync::Mutex;
 
 #[derive(Clone)]
@@ -58,6 +59,9 @@ impl Vault {
     {
         // The lock is fair, and it is taken before the thread is: that is what keeps the order.
         let mut store = Arc::clone(&self.store).lock_owned().await;
+        if store.blocking() == Blocking::Never {
+            return work(&mut **store);
+        }
         let joined = tokio::task::spawn_blocking(move || work(&mut **store)).await;
         joined.unwrap_or_else(|broken| {
             Err(E::from(StoreError::Backend { doing: "finish a step", source: Box::new(broken) }))

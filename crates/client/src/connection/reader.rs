@@ -57,8 +57,9 @@ pub(crate) async fn run(
         }
     };
     let outcome: Result<(), Ending> = tokio::select! {
-        outcome = work => outcome,
+        biased;
         _ = session.ended() => Ok(()),
+        outcome = work => outcome,
     };
     if let Err(ending) = outcome {
         session.end(ending);

@@ -44,8 +44,9 @@ pub(crate) async fn run(
         }
     };
     let outcome: Result<(), Ending> = tokio::select! {
-        outcome = work => outcome,
+        biased;
         _ = session.ended() => Ok(()),
+        outcome = work => outcome,
     };
     match outcome {
         Err(ending) => session.end(ending),

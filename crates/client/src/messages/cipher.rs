@@ -44,7 +44,7 @@ pub(crate) struct Maker {
     pub(crate) to: Jid,
     pub(crate) id: MessageId,
     policy: TrustPolicy,
-    profile: Profile,
+    profile: Arc<Profile>,
     options: EncodeOptions,
     rng: StdRng,
 }
@@ -62,7 +62,7 @@ impl Maker {
             to: to.clone(),
             id: id.clone(),
             policy: inner.trust_policy,
-            profile: inner.profile.clone(),
+            profile: Arc::clone(&inner.profile),
             options: inner.encode_options,
             rng: inner.rng.fork(),
         }

@@ -50,7 +50,7 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
                 }
                 // It stays pending, and the next connection begins with it.
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "a message could not be encrypted anew yet")
+                    tracing::warn!(error = error.for_log(), "a message could not be encrypted anew yet")
                 }
             }
         }

@@ -7,7 +7,6 @@ use landbridge_curve::PublicKey;
 use landbridge_signal::{
     BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SignedPreKeyId, SignedPreKeyPublic,
 };
-use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
 use landbridge_stanza::codes::RetryReason;
 use landbridge_stanza::keys::{PreKey, SignedPreKey};
@@ -120,14 +119,14 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
             Ok(Some(stanza)) => session.write(stanza).await?,
             Ok(None) => {}
             Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
-                tracing::warn!(error = error.chain(), "a message could not be encrypted anew");
+                tracing::warn!(error = error.for_log(), "a message could not be encrypted anew");
             }
             Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
                 return Err(error);
             }
             Err(error) => {
                 // Not acked, so the server repeats the request.
-                tracing::warn!(error = error.chain(), "a message could not be encrypted anew yet");
+                tracing::warn!(error = error.for_log(), "a message could not be encrypted anew yet");
                 continue;
             }
         }
@@ -249,10 +248,4 @@ fn bundle_of(registration: u32, keys: &RetryKeys) -> Option<PreKeyBundle> {
             None => None,
         },
     })
-}
-
-/// Whether the message that a peer asks for is one of ours at all is found out when it is answered.
-pub(crate) fn job(from: Jid, retry: Retry, id: &MessageId, ack: AckOut) -> RetryJob {
-    debug_assert_eq!(id, &retry.id);
-    RetryJob { from, retry, ack }
 }

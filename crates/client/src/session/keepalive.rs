@@ -13,7 +13,8 @@ pub(super) async fn run(session: Arc<Session>) -> Result<(), Error> {
     let profile = &session.inner.profile.liveness;
     let (least, most) = (profile.keepalive_min_s, profile.keepalive_max_s.max(profile.keepalive_min_s));
     loop {
-        let jitter = session.inner.rng.fork().next_u64() % ((most - least) * 1_000 + 1);
+        let jitter =
+            session.inner.rng.fork().next_u64() % (most - least).saturating_mul(1_000).saturating_add(1);
         let silence = Duration::from_secs(least) + Duration::from_millis(jitter);
         loop {
             let due = session.last_heard() + silence;

@@ -6,7 +6,7 @@ mod route;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use landbridge_stanza::ib::Ib;
@@ -38,7 +38,9 @@ pub(crate) struct Session {
     out: mpsc::Sender<Outgoing>,
     pending: Pending,
     ids: Mutex<IqIds>,
-    ending: watch::Sender<Option<Arc<Ending>>>,
+    ending: OnceLock<Arc<Ending>>,
+    /// Told once there is an ending. Wakes in the order of asking, so that a run can be repeated.
+    over: Notify,
     /// The writer has said its last word.
     silent: watch::Sender<bool>,
     last_heard: Mutex<Instant>,
@@ -69,7 +71,8 @@ impl Session {
             out,
             pending: Pending::default(),
             ids: Mutex::new(IqIds::new(&mut inner.rng.fork())),
-            ending: watch::Sender::new(None),
+            ending: OnceLock::new(),
+            over: Notify::new(),
             silent: watch::Sender::new(false),
             last_heard: Mutex::new(Instant::now()),
             outbox_news: Notify::new(),
@@ -114,13 +117,14 @@ impl Session {
         let work = work(Arc::clone(self));
         tokio::spawn(async move {
             let outcome = tokio::select! {
-                outcome = work => outcome,
+                biased;
                 _ = session.ended() => Ok(()),
+                outcome = work => outcome,
             };
             match outcome {
                 Ok(()) | Err(Error::Disconnected { .. } | Error::NotConnected) => {}
                 Err(Error::Store { source }) => session.end(Ending::Store { source }),
-                Err(error) => tracing::warn!(error = error.chain(), "a task of the connection gave up"),
+                Err(error) => tracing::warn!(error = error.for_log(), "a task of the connection gave up"),
             }
         });
     }
@@ -143,27 +147,26 @@ impl Session {
 
     /// Ends the session. The first reason counts.
     pub(crate) fn end(&self, ending: Ending) {
-        self.ending.send_if_modified(|slot| {
-            let first = slot.is_none();
-            if first {
-                *slot = Some(Arc::new(ending));
-            }
-            first
-        });
+        if self.ending.set(Arc::new(ending)).is_ok() {
+            self.over.notify_waiters();
+        }
         self.pending.clear();
     }
 
     pub(crate) fn has_ended(&self) -> bool {
-        self.ending.borrow().is_some()
+        self.ending.get().is_some()
     }
 
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> Arc<Ending> {
-        let mut ending = self.ending.subscribe();
-        // The sender lives in `self`, so there is always an answer.
-        match ending.wait_for(Option::is_some).await.map(|ending| ending.clone()) {
-            Ok(Some(ending)) => ending,
-            _ => Arc::new(Ending::Closed),
+        loop {
+            // Registered before looking, so that an end in between wakes us up.
+            let mut over = std::pin::pin!(self.over.notified());
+            over.as_mut().enable();
+            if let Some(ending) = self.ending.get() {
+                return Arc::clone(ending);
+            }
+            over.await;
         }
     }
 

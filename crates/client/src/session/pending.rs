@@ -1,12 +1,13 @@
 //! Requests that wait for their answers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use landbridge_wire::Node;
 use tokio::sync::oneshot;
 
-type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Node>>>>;
+/// Sorted, so that those who wait for nothing any more are woken in the same order each time.
+type Waiting = Arc<Mutex<BTreeMap<String, oneshot::Sender<Node>>>>;
 
 #[derive(Default)]
 pub(super) struct Pending {
@@ -54,6 +55,6 @@ impl Drop for Expected {
     }
 }
 
-fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Node>>> {
+fn lock(waiting: &Waiting) -> std::sync::MutexGuard<'_, BTreeMap<String, oneshot::Sender<Node>>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }

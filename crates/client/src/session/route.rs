@@ -29,7 +29,7 @@ impl Session {
             Err(Error::Encode { source }) => return Err(Ending::Encode { source }),
             // The session is over already, and its ending is known.
             Err(Error::Disconnected { .. } | Error::NotConnected) => return Ok(()),
-            Err(error) => tracing::warn!(error = error.chain(), "a stanza could not be processed"),
+            Err(error) => tracing::warn!(error = error.for_log(), "a stanza could not be processed"),
         }
         if of_mailbox && self.count_mailbox() {
             // The only failure is the end of the session, which is known.

@@ -213,6 +213,11 @@ impl Conn {
         Some(ClientStanza::from_node(node.view(), &self.profile).unwrap())
     }
 
+    /// The next stanza, if it is there already.
+    pub async fn stanza_now(&mut self) -> Option<ClientStanza> {
+        tokio::time::timeout(std::time::Duration::ZERO, self.stanza()).await.ok().flatten()
+    }
+
     pub async fn send(&mut self, node: &Node) {
         let payload = encode_payload(node, &EncodeOptions::default()).unwrap();
         self.send_payload(&payload).await;
