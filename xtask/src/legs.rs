@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::run::{Outcome, Program, cargo, root};
+use crate::run::{Outcome, Program, cargo, root, target_dir};
 
 /// One leg.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +66,12 @@ fn demo() -> Outcome {
 }
 
 fn peers(missing: Missing) -> Outcome {
+    signal_peer(missing)?;
+    python_client(missing)
+}
+
+/// Signal's own library, driven through Node.js.
+fn signal_peer(missing: Missing) -> Outcome {
     if !Program::new("node").args(["--version"]).succeeds()
         || !Program::new("npm").args(["--version"]).succeeds()
     {
@@ -73,9 +79,41 @@ fn peers(missing: Missing) -> Outcome {
     }
     let dir = root().join("peers/signal-peer");
     if !dir.join("node_modules").is_dir() {
-        Program::new("npm").args(["install", "--no-audit", "--no-fund"]).dir(&dir).run()?;
+        Program::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(&dir).run()?;
     }
     cargo(&["test", "--package", "landbridge-cli", "--test", "peer_signal", "--", "--nocapture"])
         .env("LANDBRIDGE_PEERS", "1")
+        .run()
+}
+
+/// A client in another language against the sandbox.
+fn python_client(missing: Missing) -> Outcome {
+    let venv = root().join("target/peers-python");
+    let python = venv.join("bin/python");
+    let dir = root().join("peers/python-client");
+    if !python.exists() {
+        if !Program::new("python3").args(["-c", "import venv, ensurepip"]).succeeds() {
+            return missing.report("peers", "Python 3 with venv is not installed");
+        }
+        Program::new("python3").args(["-m".as_ref(), "venv".as_ref(), venv.as_os_str()]).run()?;
+        Program::new(&python.to_string_lossy())
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+                "requirements.txt",
+            ])
+            .dir(&dir)
+            .run()?;
+    }
+    cargo(&["build", "--package", "landbridge-cli"]).run()?;
+    let binary = target_dir()?.join("debug/landbridge");
+    Program::new(&python.to_string_lossy())
+        .args(["client.py".as_ref(), "--binary".as_ref(), binary.as_os_str()])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .dir(&dir)
         .run()
 }

@@ -1,6 +1,7 @@
 //! Chores of the workspace: `cargo xtask test | ci | bench | demo | fmt | lint | docs | deny`.
 
 mod bench;
+mod fuzz;
 mod legs;
 mod run;
 
@@ -32,6 +33,8 @@ enum Chore {
     },
     /// Measure, and print the figures as tables.
     Bench(bench::BenchArgs),
+    /// Fuzz the readers of outside bytes, coverage-guided, on the stable toolchain.
+    Fuzz(fuzz::FuzzArgs),
     /// Run the demo; arguments go to `landbridge demo`.
     Demo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => legs::run(&args.legs, Missing::from_flag(args.require_all)),
         Chore::Ci { require_all } => ci(Missing::from_flag(require_all)),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()
         }

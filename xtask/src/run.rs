@@ -13,6 +13,13 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Where cargo builds.
+pub(crate) fn target_dir() -> Result<PathBuf, String> {
+    let metadata = cargo(&["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let field = metadata.split("\"target_directory\":\"").nth(1).and_then(|rest| rest.split('"').next());
+    field.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target directory".to_owned())
+}
+
 /// A command of the cargo that runs this program, at the root of the workspace.
 pub(crate) fn cargo(args: &[&str]) -> Program {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
