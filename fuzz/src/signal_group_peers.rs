@@ -50,7 +50,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 let own = members[who].address.clone();
                 let told =
                     group::distribution(&mut members[who].store, GROUP, &own, &mut rng).expect("memory");
-                news.push((who, told));
+                news.push((who, told.to_vec()));
             }
             1 | 2 => send(&mut members, who, count, &mut letters, &mut rng),
             3 if !news.is_empty() => {

@@ -119,7 +119,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
     }
     let own = alice.address.clone();
     let distribution =
-        group::distribution(&mut alice.store, GROUP, &own, &mut rng).expect("memory does not fail");
+        group::distribution(&mut alice.store, GROUP, &own, &mut rng).expect("memory does not fail").to_vec();
     let mut group_messages = Vec::new();
     for text in [&b"to all"[..], b"again", b"and again"] {
         let message =

@@ -5,7 +5,7 @@
 
 use curve25519_dalek::{edwards::EdwardsPoint, montgomery::MontgomeryPoint, scalar::Scalar};
 use rand_core::CryptoRng;
-use ring::digest;
+use sha2::Digest as _;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
@@ -93,11 +93,12 @@ fn challenge(commitment: &[u8], public: &[u8; 32], parts: &[&[u8]]) -> Scalar {
     hash.scalar()
 }
 
-struct Sha512(digest::Context);
+/// Wiped when dropped, as one of them has taken the private key in.
+struct Sha512(sha2::Sha512);
 
 impl Sha512 {
     fn new(parts: &[&[u8]]) -> Self {
-        let mut hash = Self(digest::Context::new(&digest::SHA512));
+        let mut hash = Self(sha2::Sha512::new());
         hash.update(parts);
         hash
     }
@@ -109,8 +110,7 @@ impl Sha512 {
     }
 
     fn scalar(self) -> Scalar {
-        let mut wide = Zeroizing::new([0; 64]);
-        wide.copy_from_slice(self.0.finish().as_ref());
+        let wide = Zeroizing::new(self.0.finalize().0);
         Scalar::from_bytes_mod_order_wide(&wide)
     }
 }

@@ -4,7 +4,7 @@
 
 use curve25519_dalek::{constants::EIGHT_TORSION, edwards::EdwardsPoint, scalar::Scalar};
 use landbridge_curve::{PrivateKey, PublicKey, SIGNATURE_LEN};
-use ring::digest;
+use sha2::{Digest as _, Sha512};
 
 const MESSAGE: &[u8] = b"message";
 
@@ -35,8 +35,7 @@ fn plus(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
 
 fn challenge(commitment: &[u8; 32], public: &EdwardsPoint) -> Scalar {
     let data = [commitment, public.compress().as_bytes(), MESSAGE].concat();
-    let hash = digest::digest(&digest::SHA512, &data);
-    Scalar::from_bytes_mod_order_wide(hash.as_ref().try_into().unwrap())
+    Scalar::from_bytes_mod_order_wide(&Sha512::digest(&data).0)
 }
 
 fn join(commitment: &[u8; 32], s: &[u8; 32], sign: u8) -> [u8; SIGNATURE_LEN] {

@@ -65,7 +65,6 @@ pub(crate) fn prefix(length: usize) -> Result<[u8; PREFIX_LEN], FrameError> {
 /// assert_eq!(decoder.into_rest(), [0][..]);
 /// # Ok::<(), landbridge_noise::FrameError>(())
 /// ```
-#[derive(Debug)]
 pub struct FrameDecoder {
     buffer: BytesMut,
     /// Bytes at the front of `buffer` that belong to the frame handed out last.
@@ -146,6 +145,19 @@ impl FrameDecoder {
         if self.buffer.is_empty() && self.buffer.capacity() > EAGER_CAP {
             self.buffer = BytesMut::new();
         }
+    }
+}
+
+impl std::fmt::Debug for FrameDecoder {
+    /// Without the bytes: frames are opened where they lie, so the buffer may hold plaintext.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { buffer, taken, limit, position } = self;
+        f.debug_struct("FrameDecoder")
+            .field("buffered", &buffer.len())
+            .field("taken", taken)
+            .field("limit", limit)
+            .field("position", position)
+            .finish()
     }
 }
 

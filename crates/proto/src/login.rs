@@ -16,6 +16,7 @@
 use core::fmt;
 
 use prost::Message as _;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,8 +34,8 @@ use crate::{
 /// Longest token, in bytes (SEED: 4 kilobytes).
 pub const MAX_TOKEN: usize = 4096;
 
-/// A token as sent: the JWT's ASCII bytes. Wiped on drop, never printed.
-#[derive(Clone, PartialEq, Eq)]
+/// A token as sent: the JWT's ASCII bytes. Wiped on drop, compared in constant time, never printed.
+#[derive(Clone)]
 pub struct Token(Zeroizing<Vec<u8>>);
 
 impl Token {
@@ -56,6 +57,14 @@ impl<T: Into<Vec<u8>>> From<T> for Token {
         Self(Zeroizing::new(token.into()))
     }
 }
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Token {}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 //! public. ASSUMED: the id of a user is the user part of the JID.
 
 use landbridge_curve::PublicKey;
-use ring::digest::{Context, SHA512};
+use sha2::{Digest as _, Sha512};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
@@ -62,19 +62,19 @@ impl Fingerprint {
 /// The first hash is over `00 00 ‖ key ‖ id ‖ key`, each further one over the last and the key.
 fn half(iterations: u32, id: &[u8], identity: &PublicKey) -> [u8; SCANNED] {
     let key = identity.to_typed();
-    let mut hash = Context::new(&SHA512);
+    let mut hash = Sha512::new();
     for part in [&[0, 0], &key[..], id, &key] {
         hash.update(part);
     }
-    let mut digest = hash.finish();
+    let mut digest = hash.finalize();
     for _ in 1..iterations {
-        let mut hash = Context::new(&SHA512);
-        hash.update(digest.as_ref());
-        hash.update(&key);
-        digest = hash.finish();
+        let mut hash = Sha512::new();
+        hash.update(digest);
+        hash.update(key);
+        digest = hash.finalize();
     }
     let mut half = [0; SCANNED];
-    half.copy_from_slice(&digest.as_ref()[..SCANNED]);
+    half.copy_from_slice(&digest[..SCANNED]);
     half
 }
 

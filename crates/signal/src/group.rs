@@ -9,6 +9,7 @@
 use landbridge_curve::{KeyError, PrivateKey, PublicKey, SIGNATURE_LEN};
 use rand_core::CryptoRng;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::{
     Address, Limits, MalformedMessage, StoreError,
@@ -113,11 +114,14 @@ impl From<MalformedMessage> for GroupError {
     }
 }
 
+/// Longest distribution, in bytes: version, two numbers of up to 5 bytes, two keys, four tags and two lengths.
+const DISTRIBUTION_MAX: usize = 1 + 2 * 5 + 32 + 33 + 4 + 2;
+
 /// The keys of one group message: KDF(empty, seed, `WhisperGroup`, 48) = IV ‖ cipher key.
-fn message_keys(seed: &MessageSeed) -> ([u8; 16], zeroize::Zeroizing<[u8; 32]>) {
+fn message_keys(seed: &MessageSeed) -> ([u8; 16], Zeroizing<[u8; 32]>) {
     let okm = hkdf::<48>(seed.as_bytes(), b"WhisperGroup");
     let mut iv = [0; 16];
-    let mut key = zeroize::Zeroizing::new([0; 32]);
+    let mut key = Zeroizing::new([0; 32]);
     iv.copy_from_slice(&okm[..16]);
     key.copy_from_slice(&okm[16..]);
     (iv, key)
@@ -126,6 +130,8 @@ fn message_keys(seed: &MessageSeed) -> ([u8; 16], zeroize::Zeroizing<[u8; 32]>) 
 /// The present state of the own chain, for the other members. Makes the chain if there is none: a random 31-bit id,
 /// a random chain key and a signing key, drawn in this order.
 ///
+/// The bytes hold the chain key: they go out under pairwise encryption only, and are wiped when dropped.
+///
 /// # Errors
 /// [`GroupError::Store`].
 pub fn distribution<S, R>(
@@ -133,7 +139,7 @@ pub fn distribution<S, R>(
     group: &str,
     own: &Address,
     rng: &mut R,
-) -> Result<Vec<u8>, GroupError>
+) -> Result<Zeroizing<Vec<u8>>, GroupError>
 where
     S: SenderKeyStore + ?Sized,
     R: CryptoRng + ?Sized,
@@ -141,7 +147,7 @@ where
     let mut record = store.load_sender_key(group, own).map_err(GroupError::Store)?.unwrap_or_default();
     if record.newest().is_none_or(|state| state.signing_private.is_none()) {
         let id = rng.next_u32() >> 1;
-        let mut chain = zeroize::Zeroizing::new([0; 32]);
+        let mut chain = Zeroizing::new([0; 32]);
         rng.fill_bytes(chain.as_mut());
         let signing = PrivateKey::generate(rng);
         record.add(SenderKeyState {
@@ -155,7 +161,9 @@ where
         store.save_sender_key(group, own, &record).map_err(GroupError::Store)?;
     }
     let state = record.newest().ok_or_else(|| GroupError::NoSenderKey { sender: own.clone() })?;
-    let mut out = vec![VERSION << 4 | VERSION];
+    // Room for all of it, so that no copy of the chain key is left behind by growing.
+    let mut out = Zeroizing::new(Vec::with_capacity(DISTRIBUTION_MAX));
+    out.push(VERSION << 4 | VERSION);
     put_uint32(&mut out, 1, state.id);
     put_uint32(&mut out, 2, state.next);
     put_bytes(&mut out, 3, state.key.as_bytes());
