@@ -44,8 +44,8 @@ const FLAGS: [&str; 7] = [
 
 /// One input may take this long, in seconds, and all of it this much memory, in MiB.
 const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
-/// Inputs kept in the repository for each target, and their size in all, in bytes.
-const KEPT: (usize, u64) = (96, 96 * 1024);
+/// Most inputs kept in the repository for each target, and their size in all, in bytes.
+const KEPT: (usize, u64) = (64, 64 * 1024);
 
 struct Target {
     name: String,
@@ -233,13 +233,14 @@ fn minimise(fuzzer: &Path, target: &Target) -> Outcome {
         fs::remove_file(path).map_err(failed)?;
     }
     let mut size = 0;
-    for (length, path) in kept.into_iter().take(KEPT.0) {
+    // One of each group of neighbours in size, so that short and long ones are kept.
+    for (length, path) in kept.chunks(kept.len().div_ceil(KEPT.0).max(1)).filter_map(|group| group.first()) {
         size += length;
         if size > KEPT.1 {
             break;
         }
         let Some(name) = path.file_name() else { continue };
-        fs::copy(&path, corpus.join(name)).map_err(failed)?;
+        fs::copy(path, corpus.join(name)).map_err(failed)?;
     }
     Ok(())
 }
