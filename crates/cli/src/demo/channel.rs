@@ -3,9 +3,10 @@
 use landbridge::{Direction, OneTimeKey};
 use landbridge_sandbox::events::EventKind;
 
-use super::report::{Millis, Report, Stop, chain};
+use super::report::{Millis, Report, Stop};
 use super::watch::patiently;
 use super::world::{PHONE, World};
+use crate::failure::with_causes;
 
 pub(super) async fn run(report: &mut Report, world: &mut World) -> Result<(), Stop> {
     report.milestone("milestone 2", "chat protocol and Noise handshake");
@@ -17,7 +18,7 @@ pub(super) async fn run(report: &mut Report, world: &mut World) -> Result<(), St
 }
 
 async fn phone(world: &World) -> Result<((), String), String> {
-    let phone = world.handle().create_phone(PHONE, "Joe").map_err(|error| chain(&error))?;
+    let phone = world.handle().create_phone(PHONE, "Joe").map_err(|error| with_causes(&error))?;
     Ok(((), format!("{} with keys and a store of its own", phone.jid)))
 }
 

@@ -3,9 +3,8 @@
 use landbridge::{Error, Event};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::report::chain;
 use super::world::{INTEGRATOR, PHONE, USER, World};
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::output;
 
 const HELP: &str = "\
@@ -54,7 +53,7 @@ async fn obey(world: &World, line: &str) -> Result<(), String> {
         line => match line.strip_prefix('>') {
             Some(text) => {
                 let sent = world.handle().phone_send_text(PHONE, &world.address_text(), text.trim());
-                sent.map(|_| ()).map_err(|error| chain(&error))
+                sent.map(|_| ()).map_err(|error| with_causes(&error))
             }
             None => world.client.send_text(&phone, line).await.map(|_| ()).map_err(|error| error.chain()),
         },

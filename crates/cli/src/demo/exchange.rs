@@ -7,9 +7,10 @@ use landbridge::{Direction, Event, ReceivedMessage};
 use landbridge_sandbox::events::EventKind;
 use landbridge_sandbox::{Direction as ScreenSide, PhoneMessage, SandboxError};
 
-use super::report::{Millis, Report, Stop, chain};
+use super::report::{Millis, Report, Stop};
 use super::watch::{patiently, stanza};
 use super::world::{PHONE, World};
+use crate::failure::with_causes;
 
 /// Messages each way in the last check.
 const MANY: u32 = 20;
@@ -42,7 +43,7 @@ async fn outgoing(world: &mut World, text: &str) -> Result<((), String), String>
     let receipt =
         world.watch.wait(position, "delivery receipt", stanza(Direction::In, "receipt", id.as_str())).await?;
     delivered(world, id.as_str()).await?;
-    let shown = phone_message(world, id.as_str()).map_err(|error| chain(&error))?;
+    let shown = phone_message(world, id.as_str()).map_err(|error| with_causes(&error))?;
     match shown.and_then(|message| message.text) {
         Some(shown) if shown == text => Ok((
             (),
@@ -69,7 +70,7 @@ async fn incoming(world: &mut World) -> Result<((), String), String> {
     let id = world
         .handle()
         .phone_send_text(PHONE, &world.address_text(), ANSWER)
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| with_causes(&error))?;
     let message = next_message(world).await?;
     if message.id != id || message.text() != Some(ANSWER) {
         return Err(format!("another message came: {} with {:?}", message.id, message.text()));
@@ -108,24 +109,24 @@ async fn turned(world: &mut World) -> Result<((), String), String> {
 
 async fn many_out(world: &mut World, seed: u64) -> Result<((), String), String> {
     let phone = world.phone();
-    let before = shown_texts(world).map_err(|error| chain(&error))?.len();
-    world.handle().hold_messages(&phone.to_string(), MANY, seed).map_err(|error| chain(&error))?;
+    let before = shown_texts(world).map_err(|error| with_causes(&error))?.len();
+    world.handle().hold_messages(&phone.to_string(), MANY, seed).map_err(|error| with_causes(&error))?;
     let mut ids = BTreeSet::new();
     for n in 1..=MANY {
         let id = world.client.send_text(&phone, &format!("out {n}")).await.map_err(|error| error.chain())?;
         ids.insert(id.into_string());
     }
     all_delivered(world, ids).await?;
-    let shown = shown_texts(world).map_err(|error| chain(&error))?;
+    let shown = shown_texts(world).map_err(|error| with_causes(&error))?;
     compare("out", shown.get(before..).unwrap_or_default())
 }
 
 async fn many_in(world: &mut World, seed: u64) -> Result<((), String), String> {
     let alice = world.address_text();
-    world.handle().hold_messages(&alice, MANY, seed).map_err(|error| chain(&error))?;
+    world.handle().hold_messages(&alice, MANY, seed).map_err(|error| with_causes(&error))?;
     for n in 1..=MANY {
         let text = format!("in {n}");
-        world.handle().phone_send_text(PHONE, &alice, &text).map_err(|error| chain(&error))?;
+        world.handle().phone_send_text(PHONE, &alice, &text).map_err(|error| with_causes(&error))?;
     }
     let mut texts = Vec::new();
     for _ in 0..MANY {

@@ -9,9 +9,10 @@ use landbridge::{Freshness, HttpTokenSource, TokenSource};
 use landbridge_enlist::generate_rsa_pem;
 use landbridge_sandbox::events::EventKind;
 
-use super::report::{Report, Stop, chain};
+use super::report::{Report, Stop};
 use super::watch::patiently;
 use super::world::{INTEGRATOR, USER, World, now, session_of, token_url};
+use crate::failure::with_causes;
 
 pub(super) async fn run(report: &mut Report, world: &mut World) -> Result<(), Stop> {
     report.milestone("milestone 1", "identities: verification, enlistment, authentication");
@@ -34,9 +35,9 @@ async fn key_set(world: &World) -> Result<((), String), String> {
 }
 
 async fn token(world: &World) -> Result<(Token, String), String> {
-    let http = HttpClient::builder().build().map_err(|error| chain(&error))?;
+    let http = HttpClient::builder().build().map_err(|error| with_causes(&error))?;
     let source = HttpTokenSource::new(http, token_url(&world.partner), &session_of(USER));
-    let token = source.token(Freshness::New).await.map_err(|error| chain(&error))?;
+    let token = source.token(Freshness::New).await.map_err(|error| with_causes(&error))?;
     let seen = format!(
         "POST /v1/token: RS256, {} B (limit 4,096), iss {}",
         token.as_str().len(),
@@ -50,13 +51,13 @@ async fn forged(world: &World) -> Result<((), String), String> {
     let kid = published_kid(world).await?;
     let pem = tokio::task::spawn_blocking(|| generate_rsa_pem(&mut rand::rng()))
         .await
-        .map_err(|error| chain(&error))?
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| with_causes(&error))?
+        .map_err(|error| with_causes(&error))?;
     let signer = RsaSigner::from_pkcs8_pem(&pem).and_then(|signer| signer.with_kid(&kid));
-    let signer = signer.map_err(|error| chain(&error))?;
-    let user: UserIdentifier = USER.parse().map_err(|error| chain(&error))?;
+    let signer = signer.map_err(|error| with_causes(&error))?;
+    let user: UserIdentifier = USER.parse().map_err(|error| with_causes(&error))?;
     let claims = Claims::user(world.partner.base_url(), &user, now(), &mut rand::rng());
-    let token = issue(&signer, &claims).map_err(|error| chain(&error))?;
+    let token = issue(&signer, &claims).map_err(|error| with_causes(&error))?;
     let answer = post(world, token).await?;
     if answer.contains(r#""status":"fail""#) && answer.contains(r#""reason":"bad_token""#) {
         Ok(((), answer))
@@ -66,10 +67,10 @@ async fn forged(world: &World) -> Result<((), String), String> {
 }
 
 async fn published_kid(world: &World) -> Result<String, String> {
-    let http = HttpClient::builder().build().map_err(|error| chain(&error))?;
+    let http = HttpClient::builder().build().map_err(|error| with_causes(&error))?;
     let url = format!("{}/.well-known/oauth/openid/jwks", world.partner.base_url());
-    let answer = http.get(&url, &[]).await.map_err(|error| chain(&error))?;
-    let set: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|error| chain(&error))?;
+    let answer = http.get(&url, &[]).await.map_err(|error| with_causes(&error))?;
+    let set: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|error| with_causes(&error))?;
     let kid = set.pointer("/keys/0/kid").and_then(|kid| kid.as_str());
     kid.map(str::to_owned).ok_or_else(|| "the key set has no key".to_owned())
 }
@@ -106,13 +107,13 @@ async fn post(world: &World, token: Token) -> Result<String, String> {
             },
         },
         integrator: IntegratorId::new(INTEGRATOR).ok_or("the integrator id is out of range")?,
-        identifier: USER.parse().map_err(|error| chain(&error))?,
+        identifier: USER.parse().map_err(|error| with_causes(&error))?,
         token,
     };
-    let http = HttpClient::builder().build().map_err(|error| chain(&error))?;
+    let http = HttpClient::builder().build().map_err(|error| with_causes(&error))?;
     let body = request.to_form(FormKind::Full);
     let url = world.sandbox.enlist_url();
     let answer = http.post(&url, EnlistmentRequest::CONTENT_TYPE, body, &[]).await;
-    let answer = answer.map_err(|error| chain(&error))?;
+    let answer = answer.map_err(|error| with_causes(&error))?;
     Ok(String::from_utf8_lossy(&answer.body).into_owned())
 }

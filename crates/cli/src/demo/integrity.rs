@@ -5,9 +5,10 @@ use landbridge_sandbox::events::EventKind;
 
 use super::channel;
 use super::exchange::next_message;
-use super::report::{Report, Stop, chain};
+use super::report::{Report, Stop};
 use super::watch::patiently;
 use super::world::{INTEGRATOR, PHONE, USER, World};
+use crate::failure::with_causes;
 
 pub(super) async fn blocking(report: &mut Report, world: &mut World) -> Result<(), Stop> {
     report.milestone("milestone 4.2", "blocking");
@@ -42,7 +43,7 @@ async fn silence(world: &mut World) -> Result<((), String), String> {
     let id = world
         .handle()
         .phone_send_text(PHONE, &world.address_text(), "Can you hear me?")
-        .map_err(|error| chain(&error))?;
+        .map_err(|error| with_causes(&error))?;
     let discarded = |kind: &EventKind| matches!(kind, EventKind::MessageDiscarded { id: gone, .. } if gone == id.as_str());
     patiently("discarded message", world.handle().wait_for(since, |event| discarded(&event.kind))).await?;
     let position = world.watch.position();
@@ -58,7 +59,10 @@ async fn unblock(world: &mut World) -> Result<((), String), String> {
     const TEXT: &str = "And now?";
     world.client.unblock(&world.phone()).await.map_err(|error| error.chain())?;
     read_list(world, 0).await?;
-    world.handle().phone_send_text(PHONE, &world.address_text(), TEXT).map_err(|error| chain(&error))?;
+    world
+        .handle()
+        .phone_send_text(PHONE, &world.address_text(), TEXT)
+        .map_err(|error| with_causes(&error))?;
     let message = next_message(world).await?;
     match message.text() {
         Some(TEXT) => {

@@ -115,15 +115,3 @@ impl Display for Millis {
         f.pad(&format!("{:.1} ms", self.0.as_secs_f64() * 1e3))
     }
 }
-
-/// An error with its causes, as one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
