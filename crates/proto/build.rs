@@ -1,4 +1,4 @@
-//! Generates from `/proto`, without a protoc binary: the Rust types (prost), their `Debug` without contents, and the
+//! Generates from `proto` (a link to the folder at the root), without a protoc binary: the Rust types (prost), their `Debug` without contents, and the
 //! table of fields that the strict reader walks along.
 
 use std::{collections::HashMap, env, error::Error, fmt::Write as _, fs, path::PathBuf};
@@ -9,7 +9,7 @@ use prost_types::{DescriptorProto, field_descriptor_proto::Label};
 const FILES: [&str; 3] = ["handshake.proto", "signal.proto", "message.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("proto");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo:rerun-if-changed={}", root.display());
     let files = protox::compile(FILES.map(|file| root.join(file)), [&root])?;

@@ -68,6 +68,7 @@ impl Eq for Token {}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
         f.write_str("[redacted]")
     }
 }
