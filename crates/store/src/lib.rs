@@ -70,6 +70,21 @@ pub trait ClientStore: Send {
     /// # Errors
     /// The backend fails.
     fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError>;
+
+    /// Whether a step may wait for something outside the process, such as a disk. Where it never does, callers run it in
+    /// place instead of on a thread for blocking work, and the order of everything stays a matter of one thread. It may.
+    fn blocking(&self) -> Blocking {
+        Blocking::May
+    }
+}
+
+/// Whether a step of a store may keep its thread waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocking {
+    /// It may: not to be called on a thread that others wait for.
+    May,
+    /// It never does: all is in memory.
+    Never,
 }
 
 /// A transaction: all the small traits, and an end. Dropping it without [`commit`](Self::commit) rolls back.
@@ -91,5 +106,9 @@ pub trait StoreTx:
 impl ClientStore for Box<dyn ClientStore> {
     fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError> {
         (**self).begin()
+    }
+
+    fn blocking(&self) -> Blocking {
+        (**self).blocking()
     }
 }

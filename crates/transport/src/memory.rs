@@ -3,6 +3,8 @@
 //! Each stream holds at most [`BUFFER`] bytes per direction, so that back-pressure is real. Dropping an end is what a
 //! closed socket is: the other end reads the rest, then end of file.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::mpsc;
@@ -18,20 +20,29 @@ const BACKLOG: usize = 128;
 /// A connected transport and listener.
 pub fn pair() -> (MemoryTransport, MemoryListener) {
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    (MemoryTransport { sender }, MemoryListener { receiver })
+    (MemoryTransport { sender, name: Arc::from("memory") }, MemoryListener { receiver })
 }
 
 /// The client's side. Clones lead to the same listener.
 #[derive(Debug, Clone)]
 pub struct MemoryTransport {
-    sender: mpsc::Sender<DuplexStream>,
+    sender: mpsc::Sender<(DuplexStream, Arc<str>)>,
+    name: Arc<str>,
+}
+
+impl MemoryTransport {
+    /// The same transport under another name: what the listener is told instead of an address. The first is `memory`.
+    #[must_use]
+    pub fn named(&self, name: impl Into<Arc<str>>) -> Self {
+        Self { sender: self.sender.clone(), name: name.into() }
+    }
 }
 
 #[async_trait]
 impl Transport for MemoryTransport {
     async fn open(&self) -> Result<Box<dyn Stream>, TransportError> {
         let (near, far) = duplex(BUFFER);
-        self.sender.send(far).await.map_err(|_| TransportError::NoListener)?;
+        self.sender.send((far, Arc::clone(&self.name))).await.map_err(|_| TransportError::NoListener)?;
         Ok(Box::new(near))
     }
 }
@@ -39,7 +50,7 @@ impl Transport for MemoryTransport {
 /// The server's side.
 #[derive(Debug)]
 pub struct MemoryListener {
-    receiver: mpsc::Receiver<DuplexStream>,
+    receiver: mpsc::Receiver<(DuplexStream, Arc<str>)>,
 }
 
 impl MemoryListener {
@@ -49,7 +60,17 @@ impl MemoryListener {
     ///
     /// Safe: a stream is either returned or still waits.
     pub async fn accept(&mut self) -> Option<Box<dyn Stream>> {
-        let stream = self.receiver.recv().await?;
-        Some(Box::new(stream))
+        self.accept_named().await.map(|(stream, _)| stream)
+    }
+
+    /// The next stream with the [name](MemoryTransport::named) of who opened it, or `None` when every [`MemoryTransport`]
+    /// is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a stream is either returned or still waits.
+    pub async fn accept_named(&mut self) -> Option<(Box<dyn Stream>, Arc<str>)> {
+        let (stream, name) = self.receiver.recv().await?;
+        Some((Box::new(stream), name))
     }
 }

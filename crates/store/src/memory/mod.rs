@@ -8,7 +8,7 @@ use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
-    Account, ClientStore, IdentityEvent, InboxEntry, MessageKey, OutboxEntry, OwedAnswer, OwedClass,
+    Account, Blocking, ClientStore, IdentityEvent, InboxEntry, MessageKey, OutboxEntry, OwedAnswer, OwedClass,
     SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
 };
 use table::Table;
@@ -35,6 +35,10 @@ impl std::fmt::Debug for MemoryStore {
 impl ClientStore for MemoryStore {
     fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError> {
         Ok(Box::new(MemoryTx { tables: &mut self.tables }))
+    }
+
+    fn blocking(&self) -> Blocking {
+        Blocking::Never
     }
 }
 
