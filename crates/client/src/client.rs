@@ -324,6 +324,23 @@ impl Client {
         crate::messages::state(&self.inner, to, id).await
     }
 
+    /// Waits until a message has got at least as far as `goal` or has failed, and says how far it has got. Nothing is taken
+    /// from the [stream of events](Self::events).
+    ///
+    /// The end of a connection does not end the wait, for the message goes on with the next one; watch
+    /// [`closed`](Self::closed) beside it if there will be none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchMessage`], [`Error::Store`].
+    pub async fn wait_for(&self, to: &Jid, id: &MessageId, goal: OutState) -> Result<OutState, Error> {
+        crate::messages::wait_for(&self.inner, to, id, goal).await
+    }
+
     /// Tells the author that messages were read, unless the client was built to withhold that. Goes out now or after the
     /// next login.
     ///

@@ -192,6 +192,9 @@ pub enum Error {
         /// Which rule.
         what: &'static str,
     },
+    /// The store holds no such message.
+    #[error("there is no such message")]
+    NoSuchMessage,
     /// A stanza of ours cannot be encoded.
     #[error("the stanza cannot be encoded")]
     Encode {
@@ -331,6 +334,7 @@ impl Error {
             | Self::BadIdentity { .. }
             | Self::BadAddress { .. }
             | Self::Content { .. }
+            | Self::NoSuchMessage
             | Self::Encode { .. }
             | Self::AlreadyConnected => Reaction::FixRequest,
             Self::EnlistmentRefused { retry_after: Some(seconds), .. } => {
@@ -382,6 +386,7 @@ impl Error {
             Self::BadKeys { .. } => "bad_keys",
             Self::Encrypt { .. } => "encrypt",
             Self::Content { .. } => "content",
+            Self::NoSuchMessage => "no_such_message",
             Self::Encode { .. } => "encode",
             Self::Store { .. } => "store",
         }

@@ -196,10 +196,15 @@ struct Queue {
 pub(crate) struct EventQueue {
     queue: Mutex<Queue>,
     news: Notify,
+    /// A message of ours has got further; told even if nobody reads events.
+    pub(crate) moved: Notify,
 }
 
 impl EventQueue {
     pub(crate) fn push(&self, event: Event) {
+        if matches!(event, Event::MessageState { .. }) {
+            self.moved.notify_waiters();
+        }
         {
             let mut queue = self.lock();
             if queue.generation == 0 {

@@ -83,27 +83,19 @@ fn name(state: OutState) -> &'static str {
     }
 }
 
-/// Looks at the message's stored state until it is at least `goal`.
-///
-/// The stream of events would tell at once, but taking from it confirms messages that came in meanwhile, and those are for `listen`.
+/// Waits for the message, as long as the connection lives.
 async fn reach(client: &Client, to: &Jid, id: &MessageId, goal: OutState) -> Result<(), Failure> {
-    const LOOK_EVERY: Duration = Duration::from_millis(20);
-    loop {
-        match client.message_state(to, id).await.map_err(failure)? {
-            Some(OutState::Failed) => {
-                return Err(Failure::runtime(format!(
-                    "message {id} to {to} was refused; --trace shows with which code"
-                )));
-            }
-            Some(state) if state >= goal => return Ok(()),
-            _ => {}
-        }
-        tokio::select! {
-            ending = client.closed() => {
-                let why = ending.map_or_else(|| "the connection is gone".to_owned(), |ending| ending.to_string());
-                return Err(Failure::runtime(format!("{why}; message {id} to {to} is stored and goes on with the next command that connects")));
-            }
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+    tokio::select! {
+        biased;
+        reached = client.wait_for(to, id, goal) => match reached.map_err(failure)? {
+            OutState::Failed => Err(Failure::runtime(format!(
+                "message {id} to {to} was refused; --trace shows with which code"
+            ))),
+            _ => Ok(()),
+        },
+        ending = client.closed() => {
+            let why = ending.map_or_else(|| "the connection is gone".to_owned(), |ending| ending.to_string());
+            Err(Failure::runtime(format!("{why}; message {id} to {to} is stored and goes on with the next command that connects")))
         }
     }
 }

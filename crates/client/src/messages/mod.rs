@@ -119,6 +119,26 @@ pub(crate) async fn state(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Resul
     inner.vault.read(step).await
 }
 
+/// Looks at the stored state, and again each time a message has moved, until this one is at `goal` or has failed.
+pub(crate) async fn wait_for(
+    inner: &Arc<Inner>,
+    to: &Jid,
+    id: &MessageId,
+    goal: OutState,
+) -> Result<OutState, Error> {
+    loop {
+        // Registered before looking, so that a move in between wakes us up.
+        let mut moved = std::pin::pin!(inner.events.moved.notified());
+        moved.as_mut().enable();
+        match state(inner, to, id).await? {
+            None => return Err(Error::NoSuchMessage),
+            Some(OutState::Failed) => return Ok(OutState::Failed),
+            Some(state) if state >= goal => return Ok(state),
+            Some(_) => moved.await,
+        }
+    }
+}
+
 /// The server's word that a peer has another identity: the session goes, the notice stays.
 pub(crate) async fn identity_changed(session: &Arc<Session>, peer: Jid, ack: &AckOut) -> Result<(), Error> {
     let inner = &session.inner;
