@@ -1,5 +1,5 @@
-//! Generates from `proto` (a link to the folder at the root), without a protoc binary: the Rust types (prost), their `Debug` without contents, and the
-//! table of fields that the strict reader walks along.
+//! Generates from `proto` (a link to the folder at the root), without a protoc binary: the Rust types (prost), their
+//! `Debug` without contents, and the table of fields that the strict reader walks along.
 
 use std::{collections::HashMap, env, error::Error, fmt::Write as _, fs, path::PathBuf};
 

@@ -26,12 +26,13 @@ const PAYLOAD: &[u8] = b"a token that nobody may see";
 fn states_of_xx() {
     let world = World::new();
     let ephemeral = PrivateKey::generate(&mut rand::rng());
+    let drawn = *ephemeral.as_bytes();
     let secrets: Vec<&[u8]> = vec![
         world.client_keys.private().as_bytes(),
         world.identity.keys().private().as_bytes(),
         world.authority.root_private().as_bytes(),
         world.authority.intermediate_private().as_bytes(),
-        ephemeral.as_bytes(),
+        &drawn,
         PAYLOAD,
     ];
     let mut shown = format!("{:#?} {:#?} {:#?}", world.authority, world.identity, world.client_keys);
@@ -39,7 +40,7 @@ fn states_of_xx() {
     let server = ServerHandshake::replay_with_ephemeral(
         world.identity.clone(),
         landbridge_noise::Header::DEFAULT,
-        ephemeral.clone(),
+        ephemeral,
     );
     shown += &format!("{client:#?} {server:#?}");
     let (client, write) = client.xx().unwrap();
