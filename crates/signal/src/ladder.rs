@@ -131,10 +131,10 @@ impl RootKey {
     /// Turns the ratchet: KDF(RK, DH, `WhisperRatchet`) gives the next root key and a chain key.
     pub(crate) fn turn(
         &self,
-        ours: &RatchetKeyPair,
+        ours: &PrivateKey,
         theirs: &RemoteRatchetKey,
     ) -> Result<(Self, ChainKey), LowOrderKey> {
-        let shared = ours.private.agree(&theirs.0)?;
+        let shared = ours.agree(&theirs.0)?;
         Ok(split(&hkdf_salted(&self.0, shared.as_bytes(), b"WhisperRatchet")))
     }
 }
@@ -154,8 +154,8 @@ fn split(okm: &[u8; 64]) -> (RootKey, ChainKey) {
 impl ChainKey {
     /// The seed at this place of the chain, and the chain key after it.
     pub(crate) fn step(&self) -> (MessageSeed, Self) {
-        let key = HmacKey::new(&self.0);
-        (MessageSeed(key.sign(&[1])), Self(key.sign(&[2])))
+        let [seed, next] = HmacKey::new(&self.0).sign_two([1, 2]);
+        (MessageSeed(seed), Self(next))
     }
 }
 

@@ -4,7 +4,7 @@
 //! change and checks MAC and padding; [`Session::commit`] then applies the change and cannot fail. A message that does
 //! not open therefore leaves no trace, and trying one on many sessions copies none of them.
 
-use landbridge_curve::{LowOrderKey, PublicKey};
+use landbridge_curve::{LowOrderKey, PrivateKey, PublicKey};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 
@@ -12,7 +12,7 @@ use crate::{
     Ciphertext, CiphertextKind, EncryptError, IdentityKeyPair, Limits, PreKeyBundle, PreKeyId,
     RegistrationId, SignedPreKeyId,
     crypto::{self, padded_len},
-    hmac::HmacKey,
+    hmac::{HmacContext, HmacKey},
     ladder::{ChainKey, MessageKeys, MessageSeed, RatchetKeyPair, RemoteRatchetKey, RootKey},
     message::{Envelope, Head, MAC_LEN, SignalMessage, VERSION},
     skipped::SkippedKeys,
@@ -98,8 +98,17 @@ pub(crate) enum Change {
     UseKept { chain: usize, counter: u32 },
     /// A chain has moved on.
     Advance { chain: usize, by: Advance },
-    /// The ratchet has turned.
-    Turn { ratchet: RemoteRatchetKey, root: RootKey, by: Advance, sending: SendingChain },
+    /// The ratchet has turned. Boxed, because every change is moved and most are small.
+    Turn(Box<Turn>),
+}
+
+/// One turn of the ratchet: their new chain and ours.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    ratchet: RemoteRatchetKey,
+    root: RootKey,
+    by: Advance,
+    sending: SendingChain,
 }
 
 /// A chain from one counter to a later one.
@@ -116,8 +125,8 @@ pub(crate) struct Advance {
 pub(crate) struct Answer<'a> {
     pub(crate) identity: &'a IdentityKeyPair,
     pub(crate) registration_id: RegistrationId,
-    pub(crate) signed_prekey: RatchetKeyPair,
-    pub(crate) prekey: Option<&'a landbridge_curve::PrivateKey>,
+    pub(crate) signed_prekey: &'a PrivateKey,
+    pub(crate) prekey: Option<&'a PrivateKey>,
     pub(crate) their_identity: RemoteIdentity,
     pub(crate) their_base: PublicKey,
     pub(crate) their_registration_id: RegistrationId,
@@ -131,7 +140,7 @@ impl Session {
         bundle: &PreKeyBundle,
         rng: &mut R,
     ) -> Result<Self, LowOrderKey> {
-        let base = landbridge_curve::PrivateKey::generate(rng);
+        let base = PrivateKey::generate(rng);
         let ratchet = RatchetKeyPair::generate(rng);
         let their_signed_prekey = bundle.signed_prekey.key;
         let (root, first_chain) = x3dh::Initiator {
@@ -143,7 +152,7 @@ impl Session {
         }
         .agree()?;
         let theirs = RemoteRatchetKey::new(their_signed_prekey);
-        let (root, key) = root.turn(&ratchet, &theirs)?;
+        let (root, key) = root.turn(ratchet.private(), &theirs)?;
         Ok(Self {
             version: VERSION,
             local_identity: LocalIdentity(*identity.public()),
@@ -167,29 +176,41 @@ impl Session {
         })
     }
 
-    /// Begins a session as the responder.
-    pub(crate) fn respond(answer: Answer<'_>) -> Result<Self, LowOrderKey> {
-        let (root, key) = x3dh::Responder {
+    /// Begins a session as the responder, with its first message. Draws a ratchet key once that has opened.
+    pub(crate) fn respond<R: CryptoRng + ?Sized>(
+        answer: &Answer<'_>,
+        message: &SignalMessage<'_>,
+        limits: &Limits,
+        rng: &mut R,
+    ) -> Result<(Self, Vec<u8>), Unopened> {
+        // The sending chain that belongs to the signed prekey is never used: the first message turns the ratchet.
+        let (root, _) = x3dh::Responder {
             identity: answer.identity.private(),
-            signed_prekey: answer.signed_prekey.private(),
+            signed_prekey: answer.signed_prekey,
             prekey: answer.prekey,
             their_identity: &answer.their_identity.0,
             their_base: &answer.their_base,
         }
-        .agree()?;
-        Ok(Self {
+        .agree()
+        .map_err(Unopened::LowOrderKey)?;
+        let (local_identity, remote_identity) =
+            (LocalIdentity(*answer.identity.public()), answer.their_identity);
+        let identities = Identities { local: &local_identity, remote: &remote_identity };
+        let (text, turn) = Turn::try_open(&root, answer.signed_prekey, identities, message, limits, rng)?;
+        let session = Self {
             version: VERSION,
-            local_identity: LocalIdentity(*answer.identity.public()),
-            remote_identity: answer.their_identity,
+            local_identity,
+            remote_identity,
             local_registration_id: answer.registration_id,
             remote_registration_id: answer.their_registration_id,
             base_key: answer.their_base,
-            root,
-            sending: SendingChain { ratchet: answer.signed_prekey, key, next: 0 },
+            root: turn.root,
+            sending: turn.sending,
             previous_counter: 0,
-            receiving: Vec::new(),
+            receiving: vec![ReceivingChain::begin(turn.ratchet, turn.by)],
             pending: None,
-        })
+        };
+        Ok((session, text))
     }
 
     /// Encrypts the next message of the sending chain.
@@ -233,9 +254,11 @@ impl Session {
     fn seal_onto(&self, out: &mut Vec<u8>, head: &Head<'_>, keys: &MessageKeys, plaintext: &[u8]) {
         let start = out.len();
         head.put(out, padded_len(plaintext.len()));
+        // Begun before the encryption, on which it does not depend: a processor works on both at once.
+        let key = HmacKey::new(&keys.mac);
+        let mac = Mac::begin(&key, &self.local_identity.0, &self.remote_identity.0);
         crypto::encrypt_onto(out, &keys.cipher, &keys.iv, plaintext);
-        let (ours, theirs) = (&self.local_identity.0, &self.remote_identity.0);
-        let mac = mac(keys, ours, theirs, &out[start..]);
+        let mac = mac.over(&out[start..]);
         out.extend_from_slice(&mac);
     }
 
@@ -252,31 +275,20 @@ impl Session {
         if let Some((index, chain)) = known.and_then(|index| Some((index, self.receiving.get(index)?))) {
             if counter < chain.next {
                 let seed = chain.skipped.get(counter).ok_or(Unopened::Duplicate { counter })?;
-                let text = self.open_with(&seed, message)?;
+                let text = self.identities().open(&seed, message)?;
                 return Ok((text, Change::UseKept { chain: index, counter }));
             }
             let (seed, by) = advance(&chain.key, chain.next, counter, limits)?;
-            let text = self.open_with(&seed, message)?;
+            let text = self.identities().open(&seed, message)?;
             return Ok((text, Change::Advance { chain: index, by }));
         }
-        check_jump(0, counter, limits)?;
-        let ratchet = message.ratchet;
-        let (root, key) = self.root.turn(&self.sending.ratchet, &ratchet).map_err(Unopened::LowOrderKey)?;
-        let (seed, by) = advance(&key, 0, counter, limits)?;
-        let text = self.open_with(&seed, message)?;
-        let ours = RatchetKeyPair::generate(rng);
-        let (root, key) = root.turn(&ours, &ratchet).map_err(Unopened::LowOrderKey)?;
-        let sending = SendingChain { ratchet: ours, key, next: 0 };
-        Ok((text, Change::Turn { ratchet, root, by, sending }))
+        let ours = self.sending.ratchet.private();
+        let (text, turn) = Turn::try_open(&self.root, ours, self.identities(), message, limits, rng)?;
+        Ok((text, Change::Turn(Box::new(turn))))
     }
 
-    fn open_with(&self, seed: &MessageSeed, message: &SignalMessage<'_>) -> Result<Vec<u8>, Unopened> {
-        let keys = seed.keys();
-        let expected = mac(&keys, &self.remote_identity.0, &self.local_identity.0, message.covered);
-        if !bool::from(expected.ct_eq(&message.mac)) {
-            return Err(Unopened::BadMac);
-        }
-        crypto::decrypt(&keys.cipher, &keys.iv, message.ciphertext).ok_or(Unopened::BadPadding)
+    fn identities(&self) -> Identities<'_> {
+        Identities { local: &self.local_identity, remote: &self.remote_identity }
     }
 
     /// Applies what [`Self::try_open`] worked out on this very state.
@@ -292,18 +304,12 @@ impl Session {
                     chain.apply(by);
                 }
             }
-            Change::Turn { ratchet, root, by, sending } => {
-                let mut chain = ReceivingChain {
-                    ratchet,
-                    key: by.key.clone(),
-                    next: by.next,
-                    skipped: SkippedKeys::default(),
-                };
-                chain.apply(by);
+            Change::Turn(turn) => {
+                let Turn { ratchet, root, by, sending } = *turn;
                 if self.receiving.len() >= MAX_RECEIVING_CHAINS {
                     self.receiving.remove(0);
                 }
-                self.receiving.push(chain);
+                self.receiving.push(ReceivingChain::begin(ratchet, by));
                 self.root = root;
                 self.previous_counter = self.sending.next.saturating_sub(1);
                 self.sending = sending;
@@ -313,7 +319,57 @@ impl Session {
     }
 }
 
+/// Both identities of a session, which each of its MACs covers.
+#[derive(Clone, Copy)]
+struct Identities<'a> {
+    local: &'a LocalIdentity,
+    remote: &'a RemoteIdentity,
+}
+
+impl Identities<'_> {
+    /// Opens a message of the peer with the keys that `seed` gives.
+    fn open(&self, seed: &MessageSeed, message: &SignalMessage<'_>) -> Result<Vec<u8>, Unopened> {
+        let keys = seed.keys();
+        let key = HmacKey::new(&keys.mac);
+        let expected = Mac::begin(&key, &self.remote.0, &self.local.0).over(message.covered);
+        if !bool::from(expected.ct_eq(&message.mac)) {
+            return Err(Unopened::BadMac);
+        }
+        crypto::decrypt(&keys.cipher, &keys.iv, message.ciphertext).ok_or(Unopened::BadPadding)
+    }
+}
+
+impl Turn {
+    /// Opens the first message under a new ratchet key of theirs, which meets `ours`. Draws the key that replaces ours
+    /// once the message has opened.
+    fn try_open<R: CryptoRng + ?Sized>(
+        root: &RootKey,
+        ours: &PrivateKey,
+        identities: Identities<'_>,
+        message: &SignalMessage<'_>,
+        limits: &Limits,
+        rng: &mut R,
+    ) -> Result<(Vec<u8>, Self), Unopened> {
+        check_jump(0, message.counter, limits)?;
+        let ratchet = message.ratchet;
+        let (root, key) = root.turn(ours, &ratchet).map_err(Unopened::LowOrderKey)?;
+        let (seed, by) = advance(&key, 0, message.counter, limits)?;
+        let text = identities.open(&seed, message)?;
+        let ours = RatchetKeyPair::generate(rng);
+        let (root, key) = root.turn(ours.private(), &ratchet).map_err(Unopened::LowOrderKey)?;
+        let sending = SendingChain { ratchet: ours, key, next: 0 };
+        Ok((text, Self { ratchet, root, by, sending }))
+    }
+}
+
 impl ReceivingChain {
+    /// The chain of a new ratchet key, from its start to where `by` leads.
+    fn begin(ratchet: RemoteRatchetKey, by: Advance) -> Self {
+        let mut chain = Self { ratchet, key: by.key.clone(), next: by.next, skipped: SkippedKeys::default() };
+        chain.apply(by);
+        chain
+    }
+
     fn apply(&mut self, by: Advance) {
         for (counter, seed) in (by.first..).zip(&by.skipped) {
             self.skipped.insert(counter, seed);
@@ -349,15 +405,22 @@ fn advance(
 }
 
 /// The first 8 bytes of HMAC over both identities, the sender's first, and the covered bytes.
-fn mac(keys: &MessageKeys, sender: &PublicKey, receiver: &PublicKey, covered: &[u8]) -> [u8; MAC_LEN] {
-    let mut identities = [0; 66];
-    identities[..33].copy_from_slice(&sender.to_typed());
-    identities[33..].copy_from_slice(&receiver.to_typed());
-    let key = HmacKey::new(&keys.mac);
-    let mut context = key.begin();
-    context.update(&identities);
-    context.update(covered);
-    let mut mac = [0; MAC_LEN];
-    mac.copy_from_slice(&context.finish()[..MAC_LEN]);
-    mac
+struct Mac<'a>(HmacContext<'a>);
+
+impl<'a> Mac<'a> {
+    fn begin(key: &'a HmacKey, sender: &PublicKey, receiver: &PublicKey) -> Self {
+        let mut identities = [0; 66];
+        identities[..33].copy_from_slice(&sender.to_typed());
+        identities[33..].copy_from_slice(&receiver.to_typed());
+        let mut context = key.begin();
+        context.update(&identities);
+        Self(context)
+    }
+
+    fn over(mut self, covered: &[u8]) -> [u8; MAC_LEN] {
+        self.0.update(covered);
+        let mut mac = [0; MAC_LEN];
+        mac.copy_from_slice(&self.0.finish()[..MAC_LEN]);
+        mac
+    }
 }

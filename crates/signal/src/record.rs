@@ -226,9 +226,8 @@ impl SessionRecord {
     ) -> Result<(Vec<u8>, PublicKey), DecryptError> {
         let mut last =
             DecryptError::NoSessionFits { tried: usize::from(self.has_current()) + self.archived() };
-        let places = self.current.iter().map(|_| Place::Current);
-        let places: Vec<Place> = places.chain((0..self.archived()).map(Place::Archived)).collect();
-        for place in places {
+        let current = self.has_current().then_some(Place::Current).into_iter();
+        for place in current.chain((0..self.archived()).map(Place::Archived)) {
             match self.open_in(&place, message, limits, rng) {
                 Err(DecryptError::NoSessionFits { .. }) => {}
                 Err(error @ DecryptError::TooFar { .. }) => last = error,

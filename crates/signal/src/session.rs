@@ -8,7 +8,6 @@ use rand_core::CryptoRng;
 use crate::{
     Address, BundleError, DecryptError, EncryptError, IdentityChange, PreKeyBundle, PreKeyId, SessionRecord,
     Settings, SignalStore, StoreError, TrustPolicy,
-    ladder::RatchetKeyPair,
     message::{PreKeySignalMessage, SignalMessage},
     ratchet::{Answer, RemoteIdentity, Session},
 };
@@ -218,18 +217,16 @@ where
             Some((known, key))
         }
     };
-    let mut session = Session::respond(Answer {
+    let answer = Answer {
         identity: &store.identity_key().map_err(DecryptError::Store)?,
         registration_id: store.registration_id().map_err(DecryptError::Store)?,
-        signed_prekey: RatchetKeyPair::from_private(signed_prekey.key),
+        signed_prekey: &signed_prekey.key,
         prekey: prekey.as_ref().map(|(_, key)| key),
         their_identity: RemoteIdentity(message.identity),
         their_base: message.base_key,
         their_registration_id: message.registration_id,
-    })
-    .map_err(DecryptError::LowOrderKey)?;
-    let (plaintext, change) = session.try_open(&message.message, &settings.limits, rng)?;
-    session.commit(change);
+    };
+    let (session, plaintext) = Session::respond(&answer, &message.message, &settings.limits, rng)?;
     record.begin(session);
     Ok((plaintext, prekey.map(|(id, _)| id)))
 }

@@ -130,7 +130,7 @@ mod tests {
 
             let ratchet = RatchetKeyPair::from_private(private(&a["ratchet_private"]));
             let theirs = RemoteRatchetKey::new(public(&b["signed_prekey_public"]));
-            let (root, chain) = root.turn(&ratchet, &theirs).unwrap();
+            let (root, chain) = root.turn(ratchet.private(), &theirs).unwrap();
             assert_eq!(root.as_bytes(), &bytes(&vector["root_key_1"]));
             assert_eq!(chain.as_bytes(), &bytes(&vector["initiator_chain_key_0"]));
             let (seed, next) = chain.step();
