@@ -39,3 +39,13 @@ fn dropping_wipes() {
     wipes::<PrivateKey>();
     wipes::<landbridge_curve::SharedSecret>();
 }
+
+#[test]
+fn the_search_finds_what_is_there() {
+    let secret = PrivateKey::generate(&mut rand::rng());
+    let bytes = secret.as_bytes();
+    let told = [format!("{bytes:?}"), format!("{bytes:#?}"), format!("{bytes:x?}"), hex::encode_upper(bytes)];
+    for shown in told {
+        assert!(std::panic::catch_unwind(|| assert_hidden(&shown, &[bytes])).is_err(), "{shown}");
+    }
+}
