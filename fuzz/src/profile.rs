@@ -12,7 +12,7 @@ pub(crate) fn run(bytes: &[u8]) {
         assert_eq!(serde_json::from_str::<Profile>(&json).expect("the own JSON reads"), profile);
         let toml = toml::to_string(&profile).expect("a profile has a TOML form");
         assert_eq!(toml::from_str::<Profile>(&toml).expect("the own TOML reads"), profile);
-        let _ = (profile.wire.encode_options(), profile.wire.limits(), profile.groups());
+        let _ = (profile.wire.encode_options(), profile.wire.limits());
     }
 }
 
@@ -20,10 +20,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let whole = Profile::default();
     let mut seeds = vec![
         serde_json::to_vec(&whole).expect("a profile has a JSON form"),
-        b"revision = 'v1.0.1'\n[wire]\npack = 'jid'\ncompress_above = 512\n[deletion]\niq_type = 'set'\n"
-            .to_vec(),
+        b"[wire]\npack = 'jid'\ncompress_above = 512\n[deletion]\niq_type = 'set'\n".to_vec(),
         b"[connection]\nheader = '57410503'\n".to_vec(),
-        br#"{"groups":"off","wire":{"pack":"jid"}}"#.to_vec(),
+        br#"{"iq":{"unknown_request_code":null},"wire":{"pack":"jid"}}"#.to_vec(),
     ];
     seeds.extend(toml::to_string(&whole).map(String::into_bytes));
     seeds

@@ -131,7 +131,7 @@ async fn request(inner: &Arc<Inner>, prepared: &Prepared) -> Result<Jid, Error> 
             }
             Err(_) => react(Answer::None, integrator),
         };
-        match reaction {
+        match patience(inner, reaction) {
             Reaction::Enlisted(login) => return keep_login(inner, login, prepared).await,
             Reaction::RetryLater { seconds, refusal } if seconds > PATIENCE => {
                 return Err(Error::EnlistmentRefused { refusal, retry_after: Some(seconds) });
@@ -156,6 +156,18 @@ async fn request(inner: &Arc<Inner>, prepared: &Prepared) -> Result<Jid, Error> 
             Reaction::Protocol(source) => return Err(Error::EnlistmentProtocol { source }),
             _ => return Err(Error::EnlistmentUnreachable { tries }),
         }
+    }
+}
+
+/// A wait as the profile bounds it.
+fn patience(inner: &Inner, reaction: Reaction) -> Reaction {
+    let profile = &inner.profile.enlistment;
+    match reaction {
+        Reaction::RetryLater { refusal, .. } => {
+            let seconds = refusal.retry_after.unwrap_or(profile.retry_after_s);
+            Reaction::RetryLater { seconds: seconds.min(profile.retry_after_max_s).max(1), refusal }
+        }
+        other => other,
     }
 }
 
@@ -184,10 +196,16 @@ async fn form(
             .map_err(|e| Error::BadIdentity { what: "stored user identifier", source: Some(e.into()) })?,
         token,
     };
-    Ok(request.to_form(match inner.profile.enlistment.form {
+    let profile = &inner.profile;
+    let kind = match profile.enlistment.form {
         EnlistmentForm::Full => FormKind::Full,
         EnlistmentForm::V103 => FormKind::V103,
-    }))
+    };
+    let version = profile.login.protocol_version.to_string();
+    Ok(match profile.enlistment.version_field.as_str() {
+        "" => request.to_form(kind),
+        field => request.to_form_with(kind, &[(field, &version)]),
+    })
 }
 
 async fn keep_login(inner: &Arc<Inner>, login: Login, prepared: &Prepared) -> Result<Jid, Error> {

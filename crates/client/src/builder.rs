@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landbridge_noise::{PinnedRoot, PublicKey, ServerTrust};
-use landbridge_proto::content;
 use landbridge_proto::login::Device;
 use landbridge_signal::TrustPolicy;
 use landbridge_stanza::Profile;
@@ -199,7 +198,7 @@ impl ClientBuilder {
         Ok(Client::new(Inner {
             encode_options: profile.wire.encode_options(),
             wire_limits: profile.wire.limits(),
-            content_limits: Arc::new(content::Limits::default()),
+            content_limits: Arc::new(profile.content.limits()),
             push_name: self.push_name,
             device: self.device,
             read_receipts: self.read_receipts,

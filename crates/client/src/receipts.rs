@@ -32,9 +32,20 @@ pub(crate) fn owed_answer(
         class,
         to: to.to_string(),
         participant: participant.map(Jid::to_string),
-        id: id.to_owned(),
+        id: match class {
+            OwedClass::Ack => ack_name(id, node),
+            _ => id.to_owned(),
+        },
         stanza: encode_payload(node, options)?,
     })
+}
+
+/// What an owed ack goes by. The id alone would not do: a message's delivered and its read receipt have the same one, and
+/// each is waited for.
+fn ack_name(id: &str, node: &Node) -> String {
+    let view = node.view();
+    let (class, kind) = (view.attr_str("class"), view.attr_str("type"));
+    format!("{id} {} {}", class.unwrap_or_default(), kind.unwrap_or_default())
 }
 
 pub(crate) fn owe(

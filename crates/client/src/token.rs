@@ -97,13 +97,14 @@ impl TokenSource for FixedToken {
 }
 
 /// Asks the partner's server: `POST /v1/token` with the user's session as bearer (ASSUMED; served by `landbridge partner`).
-/// Keeps the answer until five minutes before its end.
+/// Keeps the answer until shortly before its end.
 pub struct HttpTokenSource {
     http: HttpClient,
     url: String,
     authorization: Zeroizing<String>,
     clock: Arc<dyn Clock>,
     cached: Mutex<Option<Cached>>,
+    renew_before: u64,
 }
 
 struct Cached {
@@ -130,12 +131,23 @@ impl HttpTokenSource {
             authorization: Zeroizing::new(format!("Bearer {session}")),
             clock,
             cached: Mutex::new(None),
+            renew_before: RENEW_BEFORE,
         }
+    }
+
+    /// Fetches a new token when less than so many seconds of the last one are left: `token.renew_before_s` of a profile.
+    /// 300.
+    #[must_use]
+    pub const fn renew_before(mut self, seconds: u64) -> Self {
+        self.renew_before = seconds;
+        self
     }
 
     fn cached(&self) -> Option<Token> {
         let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = cached.as_ref().filter(|cached| self.clock.now() + RENEW_BEFORE < cached.ends_at);
+        let usable = cached
+            .as_ref()
+            .filter(|cached| self.clock.now().saturating_add(self.renew_before) < cached.ends_at);
         usable.map(|cached| cached.token.clone())
     }
 }

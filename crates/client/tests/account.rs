@@ -18,6 +18,7 @@ use landbridge::stanza::blocklist::{BlockAction, BlockedUser, Blocklist};
 use landbridge::stanza::codes::IqErrorCode;
 use landbridge::stanza::keys::{KeyDigest, SignedPreKey, UploadKeys};
 use landbridge::stanza::notification::{BlocklistChange, Notification, NotificationEvent};
+use landbridge::stanza::profile::EnlistmentForm;
 use landbridge::stanza::stream::{FailureReason, LoginFailure};
 use landbridge::stanza::{ClientRequest, ClientStanza, IqError, Profile, Request, server_jid};
 use landbridge::store::{ClientStore, MemoryStore, SqliteStore};
@@ -104,6 +105,38 @@ async fn refusals_are_told_apart() {
         assert_eq!(seen.lock().unwrap().len(), 1);
         assert_eq!(client.address().await.unwrap(), None);
         assert!(matches!(client.connect().await, Err(Error::NotEnlisted)));
+    }
+}
+
+#[tokio::test]
+async fn the_form_and_the_waits_are_those_of_the_profile() {
+    let mut profile = Profile::default();
+    profile.enlistment.form = EnlistmentForm::V103;
+    profile.enlistment.version_field = "version of it".to_owned();
+    profile.login.protocol_version = 3;
+    profile.enlistment.retry_after_s = 120;
+    profile.enlistment.retry_after_max_s = 300;
+    for (answer, wait) in [
+        (r#"{"reason":"too_recent","status":"fail"}"#, 120),
+        (r#"{"reason":"too_recent","status":"fail","retry_after":900}"#, 300),
+    ] {
+        let (_server, url, seen) = http([refusal(answer)]).await;
+        let client = Client::builder()
+            .store(MemoryStore::new())
+            .transport(TcpTransport::new("127.0.0.1:1").unwrap())
+            .profile(profile.clone())
+            .enlistment_url(url)
+            .token_source(FixedToken::new("t"))
+            .build()
+            .unwrap();
+        let error = client.enlist("alice", 1).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(wait)));
+        let seen = seen.lock().unwrap();
+        assert!(!seen[0].contains("user_identifier="), "{seen:?}");
+        assert!(
+            seen[0].ends_with("&version%20of%20it=3") || seen[0].ends_with("&version+of+it=3"),
+            "{seen:?}"
+        );
     }
 }
 

@@ -87,6 +87,8 @@ pub struct InteropLogin {
     pub version: u32,
     /// The mailbox waits for `<active/>` (PEERS); on by default.
     pub passive: bool,
+    /// `pull`, if it is to be said at all (PEERS say true).
+    pub pull: Option<bool>,
     /// Why the client connects.
     pub connect_reason: Option<ConnectReason>,
     /// Over which network.
@@ -126,6 +128,7 @@ impl InteropLogin {
             push_name: None,
             version: 1,
             passive: true,
+            pull: None,
             connect_reason: None,
             connect_type: None,
             short_connect: None,
@@ -158,6 +161,7 @@ impl InteropLogin {
             connect_type: self.connect_type.map(i32::from),
             connect_reason: self.connect_reason.map(i32::from),
             connect_attempt_count: self.connect_attempt_count,
+            pull: self.pull,
             product: Some(Product::Interop.into()),
             interop_data: Some(InteropData {
                 account_id: Some(self.account_id),

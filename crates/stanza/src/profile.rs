@@ -2,13 +2,13 @@
 //! project assumes.
 //!
 //! A field is ASSUMED unless its line says otherwise. Fields ending in `_s` are seconds, in `_days` days of 86,400
-//! seconds, in `_bytes` bytes. A profile file names only what differs; unknown names are refused.
+//! seconds, in `_bytes` bytes. A profile file names only what differs; unknown names are refused. There is no field that
+//! nothing reads: a test looks.
 //!
 //! ```
-//! use landbridge_stanza::profile::{Profile, Revision};
+//! use landbridge_stanza::Profile;
 //!
-//! let profile = Profile::for_revision(Revision::V1_0_0);
-//! assert!(!profile.groups());
+//! let profile = Profile::default();
 //! assert_eq!(profile.keys.first_batch, 812);
 //! ```
 
@@ -20,37 +20,14 @@ mod connection;
 mod content;
 mod enlistment;
 
-pub use connection::{
-    AccountIdSource, Certificate, ConnectionProfile, InteropJidForm, LoginProfile, PackPolicy, ProxyHeader,
-    Resume, VersionPlace, WireProfile,
-};
+pub use connection::{ConnectionProfile, InteropJidForm, LoginProfile, PackPolicy, Resume, WireProfile};
 pub use content::ContentProfile;
 pub use enlistment::{EnlistmentForm, EnlistmentProfile, IdentifierClaim, KeySetProfile, TokenProfile};
-
-/// A revision of WhatsApp's published document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub enum Revision {
-    /// 2024-03-06, the first text.
-    #[serde(rename = "v1.0.0")]
-    V1_0_0,
-    /// 2024-09-06: reactions, replies, read receipts, typing, reachability.
-    #[serde(rename = "v1.0.1")]
-    V1_0_1,
-    /// 2025-09-06: groups.
-    #[serde(rename = "v1.0.2")]
-    V1_0_2,
-    /// 2025-09-26: aggregated read receipts, removal of a reaction.
-    #[default]
-    #[serde(rename = "v1.0.3")]
-    V1_0_3,
-}
 
 /// All of it. See the [module](self).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Which revision the other side speaks.
-    pub revision: Revision,
     /// Header, certificates, time-outs, back-off.
     pub connection: ConnectionProfile,
     /// What the login says and what its refusals mean.
@@ -67,16 +44,12 @@ pub struct Profile {
     pub mailbox: MailboxProfile,
     /// Receipts and retries.
     pub receipts: ReceiptsProfile,
-    /// Presence and typing.
-    pub presence: PresenceProfile,
     /// Blocking.
     pub blocking: BlockingProfile,
     /// Deletion of the account.
     pub deletion: DeletionProfile,
     /// Reaching users who have not enabled interoperability.
     pub reach: ReachProfile,
-    /// Whether groups are used.
-    pub groups: Groups,
     /// Limits of message content.
     pub content: ContentProfile,
     /// Enlistment.
@@ -87,36 +60,6 @@ pub struct Profile {
     pub key_sets: KeySetProfile,
     /// What a server does of its own accord.
     pub server: ServerProfile,
-}
-
-impl Profile {
-    /// The defaults for a revision. v1.0.3 dropped the two identifiers from the enlistment form; servers of either
-    /// revision take both forms.
-    pub fn for_revision(revision: Revision) -> Self {
-        Self { revision, ..Self::default() }
-    }
-
-    /// Whether groups are used.
-    pub fn groups(&self) -> bool {
-        match self.groups {
-            Groups::Auto => self.revision >= Revision::V1_0_2,
-            Groups::On => true,
-            Groups::Off => false,
-        }
-    }
-}
-
-/// Whether groups are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Groups {
-    /// From v1.0.2 on.
-    #[default]
-    Auto,
-    /// Yes.
-    On,
-    /// No.
-    Off,
 }
 
 /// Requests.
@@ -272,26 +215,6 @@ impl Default for ReceiptsProfile {
             plaintext_days: 14,
             rebuild_every_s: 3_600,
         }
-    }
-}
-
-/// Presence and typing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PresenceProfile {
-    /// Whether presence of peers may be subscribed to; the published features do not list it.
-    pub subscribe: bool,
-    /// While typing, `composing` is sent once in this time.
-    pub typing_refresh_s: u64,
-    /// `paused` is sent after this time without typing.
-    pub typing_pause_s: u64,
-    /// A receiver takes `composing` for over after this time.
-    pub typing_expiry_s: u64,
-}
-
-impl Default for PresenceProfile {
-    fn default() -> Self {
-        Self { subscribe: false, typing_refresh_s: 10, typing_pause_s: 5, typing_expiry_s: 25 }
     }
 }
 

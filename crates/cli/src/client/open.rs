@@ -60,7 +60,10 @@ impl Opener {
             .store(store)
             .profile(self.profile.clone())
             .endpoint(chat.clone())
-            .token_source(HttpTokenSource::new(http, token_url.clone(), session));
+            .token_source(
+                HttpTokenSource::new(http, token_url.clone(), session)
+                    .renew_before(self.profile.token.renew_before_s),
+            );
         if let Some(url) = &remembered.enlist_url {
             builder = builder.enlistment_url(url.clone());
         }

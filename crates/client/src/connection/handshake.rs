@@ -67,6 +67,7 @@ fn login_payload(inner: &Inner, before: &Before, token: &Token, reason: ConnectR
     login.push_name.clone_from(&inner.push_name);
     login.version = inner.profile.login.protocol_version;
     login.passive = inner.profile.login.passive;
+    login.pull = Some(inner.profile.login.pull);
     login.connect_reason = Some(reason);
     login.session_id = Some(i32::from_be_bytes(inner.rng.fork().next_u32().to_be_bytes()));
     let failed = inner.failed_logins.load(Ordering::Relaxed);

@@ -84,4 +84,14 @@ impl EnlistmentRequest {
         }
         body
     }
+
+    /// The same with fields of other names behind them. They are escaped; a name of the published example must not be
+    /// among them, for a server refuses a field that comes twice.
+    pub fn to_form_with(&self, kind: FormKind, more: &[(&str, &str)]) -> String {
+        let mut body = self.to_form(kind);
+        for (name, value) in more {
+            form::append(&mut body, name, value);
+        }
+        body
+    }
 }

@@ -99,9 +99,13 @@ pub(crate) fn append(body: &mut String, name: &str, value: &str) {
     if !body.is_empty() {
         body.push('&');
     }
-    body.push_str(name);
+    escape(body, name);
     body.push('=');
-    for byte in value.bytes() {
+    escape(body, value);
+}
+
+fn escape(body: &mut String, text: &str) {
+    for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             body.push(char::from(byte));
         } else {

@@ -129,7 +129,7 @@ impl Phone {
             return Err(PhoneError::Number);
         }
         let jid = Jid::user(number);
-        let limits = limits(&profile);
+        let limits = profile.content.limits();
         let mut tx = store.begin()?;
         match tx.account()? {
             Some(account) if account.identifier != number => {
@@ -371,28 +371,6 @@ pub(super) fn is_number(number: &str) -> bool {
 /// A public key as text.
 pub(super) fn hex(key: &[u8; 32]) -> String {
     key.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The limits of content, as the profile has them.
-fn limits(profile: &Profile) -> Limits {
-    let wanted = &profile.content;
-    let mut limits = Limits::default();
-    limits.parse.size = wanted.max_plaintext_bytes;
-    limits.parse.depth = wanted.max_nesting;
-    limits.wrappers = wanted.max_wrappers;
-    limits.text_chars = wanted.max_text_chars;
-    limits.sent_caption_chars = wanted.max_caption_sent_chars;
-    limits.media_length = wanted.max_media_bytes;
-    limits.media_place = wanted.max_path_bytes;
-    limits.thumbnail = wanted.max_thumbnail_bytes;
-    limits.name = wanted.max_name_bytes;
-    limits.vcard = wanted.max_vcard_bytes;
-    limits.contacts = wanted.max_list;
-    limits.mentions = wanted.max_list;
-    limits.reaction = wanted.max_reaction_bytes;
-    limits.sender_key = wanted.max_sender_key_bytes;
-    limits.expiration = wanted.max_expiration_s;
-    limits
 }
 
 /// The name under which a peer's session is kept: the user part of the JID, integrator included (ASSUMED).

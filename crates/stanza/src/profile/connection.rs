@@ -5,17 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::hex_array;
 
-/// Form of the server's certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Certificate {
-    /// Leaf and intermediate under the pinned root.
-    #[default]
-    Chain,
-    /// One certificate signed by the root (phones, older).
-    Flat,
-}
-
 /// Whether a known server key is used to save a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,19 +14,6 @@ pub enum Resume {
     Off,
     /// IK when a valid key is known, XXfallback when the server changed it.
     On,
-}
-
-/// Header by which a proxy gives the client's address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProxyHeader {
-    /// None: this is a client.
-    #[default]
-    None,
-    /// PROXY protocol version 1.
-    V1,
-    /// PROXY protocol version 2.
-    V2,
 }
 
 /// Header, certificates, time-outs, back-off.
@@ -50,20 +26,14 @@ pub struct ConnectionProfile {
     /// The pinned root of the server's certificates, 32 bytes in hex (PEERS).
     #[serde(with = "hex_array")]
     pub root_key: [u8; 32],
-    /// Form of the certificates.
-    pub certificate: Certificate,
     /// Whether IK is tried.
     pub resume: Resume,
-    /// Header of a proxy.
-    pub proxy_header: ProxyHeader,
     /// Time for the connection to be made.
     pub connect_timeout_s: u64,
     /// Time for the server's hello.
     pub hello_timeout_s: u64,
     /// Time for the first stanza after the handshake.
     pub login_timeout_s: u64,
-    /// Largest frame of a handshake.
-    pub max_handshake_frame_bytes: u32,
     /// Least back-off.
     pub backoff_min_s: u64,
     /// Greatest back-off.
@@ -83,13 +53,10 @@ impl Default for ConnectionProfile {
                 0x37, 0xc4, 0xa2, 0x8b, 0x73, 0xe3, 0x69, 0x5c, 0x6c, 0xe1, 0xf7, 0xf9, 0x54, 0x5d, 0xa8,
                 0xee, 0x6b,
             ],
-            certificate: Certificate::Chain,
             resume: Resume::Off,
-            proxy_header: ProxyHeader::None,
             connect_timeout_s: 20,
             hello_timeout_s: 20,
             login_timeout_s: 20,
-            max_handshake_frame_bytes: 65_535,
             backoff_min_s: 1,
             backoff_max_s: 300,
             stable_after_s: 30,
@@ -98,38 +65,12 @@ impl Default for ConnectionProfile {
     }
 }
 
-/// Where `interopData.accountID` comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccountIdSource {
-    /// The number behind the hyphen of the enlisted login.
-    #[default]
-    Login,
-}
-
-/// Where the login carries the protocol version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VersionPlace {
-    /// `userAgent.appVersion.primary`.
-    #[default]
-    AppVersionPrimary,
-}
-
 /// What the login says and what its refusals mean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoginProfile {
     /// Protocol version that clients give and the least one that a server takes.
     pub protocol_version: u32,
-    /// Where it stands.
-    pub version_place: VersionPlace,
-    /// Where the account's number comes from.
-    pub account_id: AccountIdSource,
-    /// `product`: 2 is INTEROP (name PEERS).
-    pub product: i32,
-    /// `userAgent.platform`: 0 is ANDROID.
-    pub platform: i32,
     /// `passive`: the mailbox waits for `<active/>` (PEERS).
     pub passive: bool,
     /// `pull` (PEERS).
@@ -150,10 +91,6 @@ impl Default for LoginProfile {
     fn default() -> Self {
         Self {
             protocol_version: 1,
-            version_place: VersionPlace::AppVersionPrimary,
-            account_id: AccountIdSource::Login,
-            product: 2,
-            platform: 0,
             passive: true,
             pull: true,
             reenlist_failures: vec![401, 415],

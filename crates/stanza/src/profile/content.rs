@@ -12,12 +12,10 @@ pub struct ContentProfile {
     pub max_nesting: usize,
     /// Deepest nesting of wrappers.
     pub max_wrappers: usize,
-    /// Longest text, in characters; longer ones are shown cut and kept whole.
+    /// Longest text, and longest caption received, in characters; longer ones are shown cut and kept whole.
     pub max_text_chars: usize,
     /// Longest caption that is sent, in characters.
     pub max_caption_sent_chars: usize,
-    /// Longest caption that is received, in characters.
-    pub max_caption_received_chars: usize,
     /// Largest media file, of any kind.
     pub max_media_bytes: u64,
     /// Longest download path.
@@ -32,10 +30,6 @@ pub struct ContentProfile {
     pub max_list: usize,
     /// Longest text of a reaction.
     pub max_reaction_bytes: usize,
-    /// How long after a message an edit of it is taken (PEERS whatsapp-rust).
-    pub edit_received_s: u64,
-    /// How long after a message an edit of it is offered (PEERS whatsapp-rust).
-    pub edit_sent_s: u64,
     /// Longest time until a message disappears.
     pub max_expiration_s: u32,
     /// Largest sender key distribution.
@@ -50,7 +44,6 @@ impl Default for ContentProfile {
             max_wrappers: 4,
             max_text_chars: 65_536,
             max_caption_sent_chars: 1_024,
-            max_caption_received_chars: 65_536,
             max_media_bytes: 2_000_000_000,
             max_path_bytes: 2_048,
             max_thumbnail_bytes: 64 * 1024,
@@ -58,10 +51,32 @@ impl Default for ContentProfile {
             max_vcard_bytes: 64 * 1024,
             max_list: 257,
             max_reaction_bytes: 64,
-            edit_received_s: 1_200,
-            edit_sent_s: 900,
             max_expiration_s: 7_776_000,
             max_sender_key_bytes: 1_024,
         }
+    }
+}
+
+#[cfg(feature = "content")]
+impl ContentProfile {
+    /// The limits of the rules for content.
+    pub fn limits(&self) -> landbridge_proto::content::Limits {
+        let mut limits = landbridge_proto::content::Limits::default();
+        limits.parse.size = self.max_plaintext_bytes;
+        limits.parse.depth = self.max_nesting;
+        limits.wrappers = self.max_wrappers;
+        limits.text_chars = self.max_text_chars;
+        limits.sent_caption_chars = self.max_caption_sent_chars;
+        limits.media_length = self.max_media_bytes;
+        limits.media_place = self.max_path_bytes;
+        limits.thumbnail = self.max_thumbnail_bytes;
+        limits.name = self.max_name_bytes;
+        limits.vcard = self.max_vcard_bytes;
+        limits.contacts = self.max_list;
+        limits.mentions = self.max_list;
+        limits.reaction = self.max_reaction_bytes;
+        limits.sender_key = self.max_sender_key_bytes;
+        limits.expiration = self.max_expiration_s;
+        limits
     }
 }

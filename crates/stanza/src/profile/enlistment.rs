@@ -103,8 +103,6 @@ pub struct TokenProfile {
     pub audience: String,
     /// Claim that names the user.
     pub identifier: IdentifierClaim,
-    /// Life of an issued token.
-    pub life_s: u64,
     /// Longest life that a verifier takes.
     pub max_life_s: u64,
     /// Leeway of a verifier's clock.
@@ -118,7 +116,6 @@ impl Default for TokenProfile {
         Self {
             audience: "WHATSAPP".to_owned(),
             identifier: IdentifierClaim::Sub,
-            life_s: 3_600,
             max_life_s: 86_400,
             leeway_s: 60,
             renew_before_s: 300,
@@ -132,8 +129,6 @@ impl Default for TokenProfile {
 pub struct KeySetProfile {
     /// Path of the partner's set (SEED).
     pub partner_path: String,
-    /// Address of WhatsApp's set (SEED).
-    pub whatsapp_url: String,
     /// Least time between two fetches.
     pub refresh_min_s: u64,
     /// Greatest time between two fetches.
@@ -148,8 +143,6 @@ pub struct KeySetProfile {
     pub dead_after_s: u64,
     /// Largest set.
     pub max_bytes: usize,
-    /// Most keys of a set.
-    pub max_keys: usize,
     /// Time for one fetch.
     pub fetch_timeout_s: u64,
 }
@@ -158,7 +151,6 @@ impl Default for KeySetProfile {
     fn default() -> Self {
         Self {
             partner_path: "/.well-known/oauth/openid/jwks".to_owned(),
-            whatsapp_url: "https://whatsapp.com/.well-known/jwks".to_owned(),
             refresh_min_s: 60,
             refresh_max_s: 3_600,
             refresh_default_s: 600,
@@ -166,7 +158,6 @@ impl Default for KeySetProfile {
             wait_s: 3,
             dead_after_s: 86_400,
             max_bytes: 64 * 1024,
-            max_keys: 100,
             fetch_timeout_s: 5,
         }
     }
