@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod legs;
+mod purity;
 mod run;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Rules of the house that a program can check: dependencies, pure cores, secrets, public errors.
+    Purity,
     /// Check formatting.
     Fmt,
     /// Clippy, warnings denied.
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()
         }
+        Chore::Purity => purity::run(),
         Chore::Fmt => fmt(),
         Chore::Lint => lint(),
         Chore::Docs => docs(),
@@ -99,6 +103,7 @@ fn ci(missing: Missing) -> Outcome {
     lint()?;
     docs()?;
     deny(&["bans", "licenses", "sources"], missing)?;
+    purity::run()?;
     legs::run(&[], missing)
 }
 
