@@ -85,6 +85,8 @@ pub(crate) fn form_seeds() -> Vec<Vec<u8>> {
         short.clone().into_bytes(),
         format!("{short}&interop_version=2").into_bytes(),
         format!("{full}&token=x").into_bytes(),
+        format!("{full}&integrator_id=2").into_bytes(),
+        format!("{short}&integrator_id=2&user_identifier=bob").into_bytes(),
         full.replace("alice", "%C3%84+b").into_bytes(),
         full.replace("integrator_id=1", "integrator_id=501").into_bytes(),
         full.replace("e_keytype=BQ", "e_keytype=BA").into_bytes(),

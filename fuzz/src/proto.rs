@@ -46,6 +46,7 @@ fn agree<T: Known>(bytes: &[u8]) {
                 matches!(error.fault, ParseFault::TooDeep | ParseFault::TooLarge | ParseFault::TooManyParts);
             assert!(ours_alone || theirs.is_err(), "prost accepts what breaks {}: {error}", error.rule());
             assert!(error.offset <= bytes.len());
+            assert_ne!(error.fault, ParseFault::Unreadable, "the walk let through what prost refuses");
         }
     }
     let mut tight = ParseLimits::default();
