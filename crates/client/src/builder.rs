@@ -218,6 +218,7 @@ impl ClientBuilder {
             peer_keys: tokio::sync::Mutex::new(()),
             failed_logins: AtomicU32::new(0),
             token_refused: AtomicBool::new(false),
+            resumption_failed: AtomicBool::new(false),
             woken: Notify::new(),
             last_wake: Mutex::new(None),
             deleting: AtomicBool::new(false),

@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) failed_logins: AtomicU32,
     /// The last token was refused: the next one must be new.
     pub(crate) token_refused: AtomicBool,
+    /// A shortened handshake has failed: none is tried again before the next start.
+    pub(crate) resumption_failed: AtomicBool,
     /// Ends a wait of the automatic mode.
     pub(crate) woken: Notify,
     /// When it was last ended that way.

@@ -14,7 +14,9 @@ use axum::Router;
 use axum::routing::get;
 use landbridge::enlist::jwt::{Claims, RsaSigner, Token, issue};
 use landbridge::enlist::{UserIdentifier, generate_rsa_pem, jwks};
+use landbridge::stanza::Profile;
 use landbridge::stanza::blocklist::BlockAction;
+use landbridge::stanza::profile::Resume;
 use landbridge::store::{MemoryStore, OutState, SqliteStore};
 use landbridge::transport::http_server::{HttpLimits, ServerHandle, serve};
 use landbridge::wire::Jid;
@@ -195,5 +197,31 @@ async fn thirty_days_away_ends_the_enlistment_and_the_same_keys_begin_a_new_one(
     assert_eq!(text(&mut events).await, "welcome back");
     client.disconnect().await;
     assert_eq!(run.await.unwrap().code(), "disconnected");
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_second_login_is_shorter_when_the_profile_says_so() {
+    let (sandbox, partner) = world().await;
+    let mut profile = Profile::default();
+    profile.connection.resume = Resume::On;
+    let client = builder(&sandbox, &partner).profile(profile).store(MemoryStore::new()).build().unwrap();
+    let mut events = client.events();
+    client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    client.disconnect().await;
+    client.connect().await.unwrap();
+    sandbox.handle().phone_send_text(BOB, "alice", "that was quick").unwrap();
+    assert_eq!(text(&mut events).await, "that was quick");
+    let patterns: Vec<_> = sandbox
+        .handle()
+        .events(0)
+        .into_iter()
+        .filter_map(|event| match event.kind {
+            EventKind::LoggedIn { pattern, .. } => Some(pattern),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(patterns, ["XX", "IK"]);
     sandbox.shutdown().await;
 }

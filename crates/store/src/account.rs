@@ -73,7 +73,7 @@ pub struct Fact(&'static str);
 impl Fact {
     /// `edge_routing` bytes, sent before the header of the next connection (stanza catalogue 7).
     pub const ROUTING_INFO: Self = Self("routing_info");
-    /// The chat server's static key, 32 bytes, for a shorter handshake.
+    /// The chat server that was verified last, for a shorter handshake: its keys and their dates, as the client writes them.
     pub const SERVER_STATIC: Self = Self("server_static");
     /// Server time minus own time in seconds, as decimal text.
     pub const CLOCK_OFFSET: Self = Self("clock_offset");

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use landbridge_enlist::jwt::Token;
-use landbridge_noise::{ClientHandshake, FrameDecoder, Header, Intro, Opener, Sealer, StaticKeyPair};
+use landbridge_noise::{
+    ClientFinish, ClientHandshake, FrameDecoder, HandshakeError, Header, Intro, KnownServer, Opener,
+    ResumeError, Resumption, Sealer, StaticKeyPair,
+};
 use landbridge_proto::handshake::client_payload::ConnectReason;
 use landbridge_proto::login::InteropLogin;
+use landbridge_store::{Fact, StoreTx};
 use landbridge_transport::Stream;
 use rand::Rng as _;
 use std::sync::atomic::Ordering;
@@ -23,6 +27,8 @@ pub(super) struct Channel {
     pub(super) decoder: FrameDecoder,
     pub(super) sealer: Sealer,
     pub(super) opener: Opener,
+    /// The server, if it has shown its certificates: what a later connection may resume with.
+    pub(super) verified: Option<KnownServer>,
 }
 
 pub(super) async fn shake_hands(
@@ -32,23 +38,100 @@ pub(super) async fn shake_hands(
     token: &Token,
     reason: ConnectReason,
 ) -> Result<Channel, Error> {
-    let handshake = |source| Error::Handshake { source };
+    let payload = login_payload(inner, before, token, reason);
+    match &before.known {
+        Some(server) if server.usable_at(inner.clock.now()) => {
+            resume(inner, stream, before, server, &payload).await
+        }
+        _ => full(inner, stream, before, &payload).await,
+    }
+}
+
+fn begin(inner: &Inner, before: &Before) -> Result<ClientHandshake, Error> {
     let keys = StaticKeyPair::new(before.account.noise_static.clone());
-    let intro = intro(inner, before)?;
-    let (waiting, hello) =
-        ClientHandshake::new(keys, intro, &mut inner.rng.fork()).xx().map_err(handshake)?;
-    write(stream, &hello, HELLO).await?;
+    Ok(ClientHandshake::new(keys, intro(inner, before)?, &mut inner.rng.fork()))
+}
 
+const fn failed(source: HandshakeError) -> Error {
+    Error::Handshake { source }
+}
+
+/// XX.
+async fn full(
+    inner: &Inner,
+    stream: &mut Box<dyn Stream>,
+    before: &Before,
+    payload: &[u8],
+) -> Result<Channel, Error> {
+    let (waiting, hello) = begin(inner, before)?.xx().map_err(failed)?;
     let mut decoder = FrameDecoder::new();
-    let limit = Duration::from_secs(inner.profile.connection.hello_timeout_s);
-    let answered = tokio::time::timeout(limit, read_frame(stream, &mut decoder, HELLO)).await;
-    let frame = answered.map_err(|_| Error::TimedOut { what: HELLO, after: limit })??;
-    let verified = waiting.read(&frame, &*inner.trust, inner.clock.now()).map_err(handshake)?;
+    let frame = exchange(inner, stream, &mut decoder, &hello).await?;
+    let verified = waiting.read(&frame, &*inner.trust, inner.clock.now()).map_err(failed)?;
+    finish(stream, decoder, verified.finish(payload).map_err(failed)?).await
+}
 
-    let finish = verified.finish(&login_payload(inner, before, token, reason)).map_err(handshake)?;
+/// IK, or XXfallback if the server has another key by now.
+async fn resume(
+    inner: &Inner,
+    stream: &mut Box<dyn Stream>,
+    before: &Before,
+    server: &KnownServer,
+    payload: &[u8],
+) -> Result<Channel, Error> {
+    let Ok((waiting, hello)) = begin(inner, before)?.ik(server, inner.clock.now(), payload) else {
+        // Nothing has been sent yet; and if it is the payload that does not fit, the long way says so too.
+        return full(inner, stream, before, payload).await;
+    };
+    let mut decoder = FrameDecoder::new();
+    let answer = exchange(inner, stream, &mut decoder, &hello).await;
+    // A server that does not know IK may just close or say nothing: its key may be good still, but the next try of this
+    // process is the long way.
+    let frame = answer.inspect_err(|_| inner.resumption_failed.store(true, Ordering::Relaxed))?;
+    match waiting.read(&frame, &*inner.trust, inner.clock.now()) {
+        Ok(Resumption::Accepted { transport, .. }) => {
+            decoder.switch_to_transport();
+            Ok(Channel { decoder, sealer: transport.sealer, opener: transport.opener, verified: None })
+        }
+        Ok(Resumption::FellBack(fallback)) => finish(stream, decoder, fallback).await,
+        Err(error) => {
+            if error.forget_server() {
+                inner.resumption_failed.store(true, Ordering::Relaxed);
+                let forget =
+                    |tx: &mut dyn StoreTx| tx.set_fact(Fact::SERVER_STATIC, None).map_err(Error::from);
+                inner.vault.write(forget).await?;
+            }
+            Err(match error {
+                ResumeError::Resumption { source } | ResumeError::Fallback { source } => failed(source),
+                _ => Error::ClosedEarly { before: HELLO },
+            })
+        }
+    }
+}
+
+/// Writes the client's hello and waits for the server's.
+async fn exchange(
+    inner: &Inner,
+    stream: &mut Box<dyn Stream>,
+    decoder: &mut FrameDecoder,
+    hello: &[u8],
+) -> Result<Vec<u8>, Error> {
+    write(stream, hello, HELLO).await?;
+    let limit = Duration::from_secs(inner.profile.connection.hello_timeout_s);
+    let answered = tokio::time::timeout(limit, read_frame(stream, decoder, HELLO)).await;
+    answered.map_err(|_| Error::TimedOut { what: HELLO, after: limit })?
+}
+
+/// Writes the client's last message, with the login in it.
+async fn finish(
+    stream: &mut Box<dyn Stream>,
+    mut decoder: FrameDecoder,
+    finish: ClientFinish,
+) -> Result<Channel, Error> {
     decoder.switch_to_transport();
     write(stream, &finish.write, LOGIN_ANSWER).await?;
-    Ok(Channel { decoder, sealer: finish.transport.sealer, opener: finish.transport.opener })
+    let ClientFinish { transport, server, .. } = finish;
+    let verified = Some(server.known().clone());
+    Ok(Channel { decoder, sealer: transport.sealer, opener: transport.opener, verified })
 }
 
 fn intro(inner: &Inner, before: &Before) -> Result<Intro, Error> {

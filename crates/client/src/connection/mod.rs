@@ -1,6 +1,7 @@
 //! From nothing to a session: open a stream, shake hands, log in.
 
 mod handshake;
+mod known;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
@@ -9,8 +10,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landbridge_enlist::Login;
+use landbridge_noise::KnownServer;
 use landbridge_proto::handshake::client_payload::ConnectReason;
 use landbridge_stanza::Inbound;
+use landbridge_stanza::profile::Resume;
 use landbridge_stanza::stream::{LoginFailure, Reaction as StreamReaction, StreamError, Success};
 use landbridge_store::{Account, Enlistment, Fact, StoreTx};
 use landbridge_wire::{Jid, Node};
@@ -57,6 +60,8 @@ struct Before {
     login: Login,
     own: Jid,
     routing: Option<Vec<u8>>,
+    /// The server to resume with, if that is to be tried.
+    known: Option<KnownServer>,
     logins: u64,
 }
 
@@ -113,10 +118,10 @@ async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, S
     let limit = Duration::from_secs(inner.profile.connection.login_timeout_s);
     let answered = tokio::time::timeout(limit, first_stanzas(inner, &mut stream, &mut channel)).await;
     let (success, early) = answered.map_err(|_| Error::TimedOut { what: LOGIN_ANSWER, after: limit })??;
-    keep_facts(inner, success.t, before.logins + 1).await?;
+    keep_facts(inner, &success, before.logins + 1, channel.verified.take()).await?;
 
     let (read, write) = tokio::io::split(stream);
-    let handshake::Channel { decoder, sealer, opener } = channel;
+    let handshake::Channel { decoder, sealer, opener, verified: _ } = channel;
     let established = Established { read, write, decoder, sealer, opener, early };
     let session = EndOnDrop(Some(Session::start(inner, before.own, established)));
     if let Some(session) = &session.0 {
@@ -128,6 +133,8 @@ async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, S
 
 async fn read_before(inner: &Inner) -> Result<Before, Error> {
     let forget_routing = inner.failed_logins.load(Ordering::Relaxed) >= 2;
+    let resume =
+        inner.profile.connection.resume == Resume::On && !inner.resumption_failed.load(Ordering::Relaxed);
     let step = move |tx: &mut dyn StoreTx| {
         let account = tx.account()?.ok_or(Error::NotEnlisted)?;
         let login = match &account.enlistment {
@@ -142,6 +149,7 @@ async fn read_before(inner: &Inner) -> Result<Before, Error> {
             login: login.parse().map_err(|_| unusable())?,
             own: login.parse().map_err(|_| unusable())?,
             routing: tx.fact(Fact::ROUTING_INFO)?,
+            known: if resume { known_server(tx)? } else { None },
             logins: number(tx, Fact::LOGIN_COUNT)?.unwrap_or(0),
             account,
         })
@@ -149,19 +157,39 @@ async fn read_before(inner: &Inner) -> Result<Before, Error> {
     inner.vault.write(step).await
 }
 
+/// The stored server. One that does not read is forgotten.
+fn known_server(tx: &mut dyn StoreTx) -> Result<Option<KnownServer>, Error> {
+    let Some(bytes) = tx.fact(Fact::SERVER_STATIC)? else { return Ok(None) };
+    let server = known::from_bytes(&bytes);
+    if server.is_none() {
+        tx.set_fact(Fact::SERVER_STATIC, None)?;
+    }
+    Ok(server)
+}
+
 fn number(tx: &dyn StoreTx, fact: Fact) -> Result<Option<u64>, Error> {
     let text = tx.fact(fact)?;
     Ok(text.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.parse().ok()))
 }
 
-async fn keep_facts(inner: &Inner, server_time: Option<u64>, logins: u64) -> Result<(), Error> {
-    let now = inner.clock.now();
+/// `verified`: the server, if this handshake has shown its certificates.
+async fn keep_facts(
+    inner: &Inner,
+    success: &Success,
+    logins: u64,
+    verified: Option<KnownServer>,
+) -> Result<(), Error> {
+    let (now, server_time) = (inner.clock.now(), success.t);
+    let resume = inner.profile.connection.resume == Resume::On;
     let step = move |tx: &mut dyn StoreTx| {
         if let Some(t) = server_time {
             let offset = i128::from(t) - i128::from(now);
             tx.set_fact(Fact::CLOCK_OFFSET, Some(offset.to_string().as_bytes()))?;
         }
         tx.set_fact(Fact::LOGIN_COUNT, Some(logins.to_string().as_bytes()))?;
+        if let Some(server) = verified.filter(|_| resume) {
+            tx.set_fact(Fact::SERVER_STATIC, Some(&known::to_bytes(&server)))?;
+        }
         Ok(())
     };
     inner.vault.write(step).await

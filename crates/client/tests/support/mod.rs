@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use landbridge::noise::{
-    CertificateAuthority, FrameDecoder, Header, Hello, Intro, IntroReader, Opener, PinnedRoot, PublicKey,
-    Sealer, ServerHandshake, ServerIdentity, StaticKeyPair, Validity,
+    CertificateAuthority, FrameDecoder, Header, Hello, Intro, IntroReader, Opener, Pattern, PinnedRoot,
+    PublicKey, Sealer, ServerHandshake, ServerIdentity, StaticKeyPair, Validity,
 };
 use landbridge::proto::login::{InteropClaims, LoginClaims, check_login};
 use landbridge::signal::{IdentityKeyPair, SignedPreKey};
@@ -43,6 +43,7 @@ pub fn now() -> u64 {
 }
 
 pub struct Server {
+    authority: CertificateAuthority,
     identity: Arc<ServerIdentity>,
     pub trust: PinnedRoot,
     listener: MemoryListener,
@@ -55,16 +56,25 @@ impl Server {
         let mut rng = rand::rng();
         let validity = Validity::new(now() - 60, now() + 86_400);
         let authority = CertificateAuthority::generate(validity, &mut rng);
-        let keys = StaticKeyPair::generate(&mut rng);
-        let chain = authority.issue(keys.public(), validity, &mut rng);
         let (transport, listener) = memory::pair();
         Self {
-            identity: Arc::new(ServerIdentity::new(keys, chain)),
+            identity: identity(&authority),
             trust: authority.trust(),
+            authority,
             listener,
             transport,
             profile: Profile::default(),
         }
+    }
+
+    /// Takes another static key, with certificates under the same root.
+    pub fn rekey(&mut self) {
+        self.identity = identity(&self.authority);
+    }
+
+    /// Changes keys and certificates with another server.
+    pub fn swap_keys(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.identity, &mut other.identity);
     }
 
     /// Forgets streams that nobody has accepted. Clients built before lead nowhere.
@@ -110,10 +120,18 @@ impl Server {
         decoder.feed(&pending);
         let handshake = ServerHandshake::new(Arc::clone(&self.identity), intro.header(), &mut rand::rng());
         let hello = frame(&mut stream, &mut decoder).await;
-        let Hello::Answered { state, write } = handshake.read(&hello).unwrap() else { panic!("IK") };
-        stream.write_all(&write).await.unwrap();
-        let finish = frame(&mut stream, &mut decoder).await;
-        let established = state.read(&finish).unwrap();
+        let established = match handshake.read(&hello).unwrap() {
+            Hello::Answered { state, write } => {
+                stream.write_all(&write).await.unwrap();
+                let finish = frame(&mut stream, &mut decoder).await;
+                state.read(&finish).unwrap()
+            }
+            Hello::Resume(decision) => {
+                let (established, write) = decision.accept(&[]).unwrap();
+                stream.write_all(&write).await.unwrap();
+                established
+            }
+        };
         decoder.switch_to_transport();
         let LoginClaims::Interop(login) = check_login(&established.payload).unwrap() else {
             panic!("a phone")
@@ -124,6 +142,7 @@ impl Server {
             opener: established.transport.opener,
             sealer: established.transport.sealer,
             client_static: established.client_static,
+            pattern: established.pattern,
             intro,
             login,
             profile: self.profile.clone(),
@@ -165,6 +184,13 @@ impl Server {
     }
 }
 
+fn identity(authority: &CertificateAuthority) -> Arc<ServerIdentity> {
+    let mut rng = rand::rng();
+    let keys = StaticKeyPair::generate(&mut rng);
+    let chain = authority.issue(keys.public(), Validity::new(now() - 60, now() + 86_400), &mut rng);
+    Arc::new(ServerIdentity::new(keys, chain))
+}
+
 async fn frame(stream: &mut Box<dyn Stream>, decoder: &mut FrameDecoder) -> Vec<u8> {
     loop {
         if let Some(frame) = decoder.next_frame().unwrap() {
@@ -180,6 +206,7 @@ pub struct Conn {
     opener: Opener,
     sealer: Sealer,
     pub client_static: PublicKey,
+    pub pattern: Pattern,
     pub intro: Intro,
     pub login: InteropClaims,
     pub profile: Profile,
