@@ -20,6 +20,7 @@ use crate::builder::ClientBuilder;
 use crate::connection::ConnectPlan;
 use crate::error::{Ending, Error};
 use crate::event::{Event, EventQueue, Events};
+use crate::fetch::Fetched;
 use crate::keys::PeerKeys;
 use crate::seams::{Clock, SharedRng};
 use crate::session::Session;
@@ -277,6 +278,21 @@ impl Client {
             session.end(Ending::Requested);
             session.written_out().await;
         }
+    }
+
+    /// Connects after a push, takes what waits in the mailbox, and leaves: within `limit`, the connecting included. What
+    /// waits to be sent goes out meanwhile, but is not waited for.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has come is stored. A connection that is up stays up; [`disconnect`](Self::disconnect) closes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and [`Error::Store`]. A mailbox that is not empty in time, or a connection that ends
+    /// before, is no error: see [`Fetched::caught_up`].
+    pub async fn fetch_once(&self, limit: Duration) -> Result<Fetched, Error> {
+        crate::fetch::once(&self.inner, limit).await
     }
 
     /// Sends a text. When it returns, the message is encrypted and stored, and it goes out now or after the next login;

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::client::Inner;
 use crate::error::{Ending, Error};
+use crate::fetch::Fetched;
 
 /// Events that wait for the application at most; beyond it, messages wait in the store and others are counted.
 const QUEUE: usize = 1_024;
@@ -198,6 +199,10 @@ pub(crate) struct EventQueue {
     news: Notify,
     /// A message of ours has got further; told even if nobody reads events.
     pub(crate) moved: Notify,
+    /// What a visit to the mailbox has brought so far, while there is one.
+    gathered: Mutex<Option<Fetched>>,
+    /// The visit has emptied the mailbox.
+    emptied: Notify,
 }
 
 impl EventQueue {
@@ -205,6 +210,7 @@ impl EventQueue {
         if matches!(event, Event::MessageState { .. }) {
             self.moved.notify_waiters();
         }
+        self.note_for_fetch(&event);
         {
             let mut queue = self.lock();
             if queue.generation == 0 {
@@ -219,6 +225,43 @@ impl EventQueue {
             }
         }
         self.news.notify_waiters();
+    }
+
+    fn note_for_fetch(&self, event: &Event) {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(fetched) = gathered.as_mut() else { return };
+        match event {
+            Event::Message(message) if fetched.messages.len() < QUEUE => {
+                fetched.messages.push((**message).clone())
+            }
+            Event::MailboxEmpty { .. } => {
+                fetched.caught_up = true;
+                self.emptied.notify_waiters();
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to gather, or ends it; what was gathered before.
+    pub(crate) fn gather(&self, next: Option<Fetched>) -> Option<Fetched> {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *gathered, next)
+    }
+
+    /// Waits until the mailbox has been emptied since gathering began.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            // Registered before looking, so that news in between wakes us up.
+            let mut emptied = std::pin::pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            {
+                let gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                if gathered.as_ref().is_some_and(|fetched| fetched.caught_up) {
+                    return;
+                }
+            }
+            emptied.await;
+        }
     }
 
     pub(crate) fn close(&self) {

@@ -76,6 +76,7 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
             session.write(last).await?;
         }
         session.inner.vault.write(move |tx| settle(tx, &owed)).await?;
+        session.owed_settled.notify_waiters();
     }
 }
 

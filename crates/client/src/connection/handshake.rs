@@ -152,6 +152,7 @@ fn login_payload(inner: &Inner, before: &Before, token: &Token, reason: ConnectR
     login.passive = inner.profile.login.passive;
     login.pull = Some(inner.profile.login.pull);
     login.connect_reason = Some(reason);
+    login.short_connect = (reason == ConnectReason::Push).then_some(true);
     login.session_id = Some(i32::from_be_bytes(inner.rng.fork().next_u32().to_be_bytes()));
     let failed = inner.failed_logins.load(Ordering::Relaxed);
     login.connect_attempt_count = (failed > 0).then_some(failed);

@@ -46,6 +46,8 @@ pub(crate) struct Session {
     last_heard: Mutex<Instant>,
     pub(crate) outbox_news: Notify,
     pub(crate) owed_news: Notify,
+    /// Answers that were owed have been written.
+    pub(crate) owed_settled: Notify,
     pub(crate) retries: mpsc::Sender<RetryJob>,
     retry_jobs: Mutex<Option<mpsc::Receiver<RetryJob>>>,
     mailbox: Mutex<Mailbox>,
@@ -77,6 +79,7 @@ impl Session {
             last_heard: Mutex::new(Instant::now()),
             outbox_news: Notify::new(),
             owed_news: Notify::new(),
+            owed_settled: Notify::new(),
             retries,
             retry_jobs: Mutex::new(Some(retry_jobs)),
             mailbox: Mutex::new(Mailbox::default()),
