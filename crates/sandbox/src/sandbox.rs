@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::chat::Listener;
 use crate::state::State;
 use crate::{SandboxConfig, SandboxError, SandboxHandle, chat, enlistment, http};
 
@@ -45,7 +46,7 @@ impl Sandbox {
             SandboxError::Listen { what: "enlistment and control", addr: http_at, source }
         })?;
         let mut tasks = vec![
-            tokio::spawn(chat::serve(Arc::clone(&state), chat_listener, stopped.clone())),
+            tokio::spawn(chat::serve(Arc::clone(&state), Listener::Tcp(chat_listener), stopped.clone())),
             tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
         ];
         tasks.extend(enlistment::spawn(&state, &stopped)?);
@@ -109,9 +110,10 @@ fn local(listener: &TcpListener, what: &'static str, addr: SocketAddr) -> Result
     listener.local_addr().map_err(|source| SandboxError::Listen { what, addr, source })
 }
 
-async fn sweep(state: Arc<State>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn sweep(state: Arc<State>, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
+            biased;
             () = tokio::time::sleep(SWEEP) => {}
             _ = stop.changed() => return,
         }

@@ -1,6 +1,5 @@
 //! One connection, from the socket to its end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,14 +9,13 @@ use landbridge_stanza::liveness::{ServerPing, SetActive};
 use landbridge_stanza::stream::{self, StreamError, Success};
 use landbridge_wire::{EncodeOptions, Limits, Node, NodeRef};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::frames::{FrameReader, SocketError, write_all};
 use super::handshake;
+use super::listener::{Guest, ReadHalf, WriteHalf};
 use crate::events::{Direction, EventKind, Rule};
 use crate::login::pattern_name;
 use crate::router::{Ears, End, Finish, Session};
@@ -30,17 +28,10 @@ const FRAME_OVERHEAD: usize = 19;
 type Over = String;
 
 /// Runs a connection and writes its beginning and end to the journal.
-pub(super) async fn run(
-    state: Arc<State>,
-    socket: TcpStream,
-    peer: SocketAddr,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn run(state: Arc<State>, guest: Guest, mut stop: watch::Receiver<bool>) {
+    let Guest { peer, reader, writer } = guest;
     let id = state.next_connection();
-    state.note(Some(id), None, EventKind::Connected { peer: peer.to_string() });
-    // A stanza is written whole: waiting for more would only delay it. If the option cannot be set, it is delayed.
-    let _ = socket.set_nodelay(true);
-    let (reader, writer) = socket.into_split();
+    state.note(Some(id), None, EventKind::Connected { peer });
     let mut link = Link { reader: FrameReader::new(reader), writer };
     let reason = serve(&state, id, &mut link, &mut stop).await;
     // The client sees the end and closes, too; or does not, and is left alone.
@@ -52,6 +43,7 @@ pub(super) async fn run(
 
 async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::Receiver<bool>) -> Over {
     let established = tokio::select! {
+        biased;
         established = handshake::accept(state, &mut link.reader, &mut link.writer) => established,
         _ = stop.changed() => return "the sandbox stops".to_owned(),
     };
@@ -76,6 +68,7 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
         limits: state.profile().wire.limits(),
     };
     let admitted = tokio::select! {
+        biased;
         admitted = state.login(id, &payload, &client_static) => admitted,
         _ = stop.changed() => return "the sandbox stops".to_owned(),
     };
@@ -117,8 +110,8 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
 
 /// A socket.
 struct Link {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: FrameReader<ReadHalf>,
+    writer: WriteHalf,
 }
 
 /// A socket with its keys.

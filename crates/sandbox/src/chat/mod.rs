@@ -4,10 +4,10 @@ mod connection;
 mod delivery;
 mod frames;
 mod handshake;
+mod listener;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -15,33 +15,42 @@ use crate::events::EventKind;
 use crate::router::End;
 use crate::state::State;
 
+pub(crate) use listener::Listener;
+
 /// Pause after a failed accept: the system is short of something, and asking again at once would only burn time.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// Accepts connections until `stop` changes, then ends them all and waits for them.
-pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(state: Arc<State>, mut listener: Listener, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(state.config.chat.connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut tasks = JoinSet::new();
     loop {
         // A slot is taken before the accept: who finds no slot waits in the system's queue.
         let permit = tokio::select! {
+            biased;
             permit = Arc::clone(&slots).acquire_owned() => permit,
             _ = stop.changed() => break,
         };
         let accepted = tokio::select! {
+            biased;
             accepted = listener.accept() => accepted,
             _ = stop.changed() => break,
         };
         while tasks.try_join_next().is_some() {}
         match accepted {
-            Ok((socket, peer)) => {
+            Some(Ok(guest)) => {
                 let (state, stop) = (Arc::clone(&state), stop.clone());
                 tasks.spawn(async move {
-                    connection::run(state, socket, peer, stop).await;
+                    connection::run(state, guest, stop).await;
                     drop(permit);
                 });
             }
-            Err(error) => {
+            // Nobody can come any more; those who are there stay.
+            None => {
+                let _ = stop.changed().await;
+                break;
+            }
+            Some(Err(error)) => {
                 let detail = format!("a connection could not be accepted: {error}");
                 state.note(None, None, EventKind::Internal { detail });
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -153,6 +153,7 @@ async fn live(state: Arc<State>, phone: Arc<Attached>, mut ears: Ears) {
     loop {
         let again = phone.lock().wants_to_send_again();
         tokio::select! {
+            biased;
             _ = ears.end.wait_for(Option::is_some) => break,
             () = phone.session.poked() => {}
             // Nobody looks at a test phone to see who types.
