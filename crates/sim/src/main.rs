@@ -1,0 +1,66 @@
+//! `landbridge-sim`: seeds on the command line, one line per seed, the trace of what failed.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use landbridge_sim::{Config, simulate};
+
+/// Simulates clients and phones under seeded faults and checks that nothing is lost, doubled or out of order.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// Partner clients in each run.
+    #[arg(long, default_value_t = 4)]
+    clients: usize,
+    /// Test phones in each run.
+    #[arg(long, default_value_t = 4)]
+    phones: usize,
+    /// Steps of each run.
+    #[arg(long, default_value_t = 200)]
+    steps: usize,
+    /// Lines of the trace that are printed when something fails.
+    #[arg(long, default_value_t = 200)]
+    lines: usize,
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program on the command line")]
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let begun = Instant::now();
+    for seed in cli.seed..cli.seed.saturating_add(cli.seeds) {
+        let config = Config { seed, clients: cli.clients, phones: cli.phones, steps: cli.steps };
+        match simulate(&config) {
+            Ok(report) => println!(
+                "seed {} steps {} simulated {:.1} s healed {} s promised {} shown {} hash {}",
+                report.seed,
+                report.steps,
+                report.seconds,
+                report.healed_after,
+                report.promised,
+                report.shown,
+                report.hash
+            ),
+            Err(failure) => {
+                let skip = failure.trace.len().saturating_sub(cli.lines);
+                for line in failure.trace.iter().skip(skip) {
+                    eprintln!("{line}");
+                }
+                eprintln!("{failure}");
+                eprintln!(
+                    "again: landbridge-sim --seed {seed} --clients {} --phones {} --steps {}",
+                    cli.clients, cli.phones, cli.steps
+                );
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{} seeds in {:.1} s", cli.seeds, begun.elapsed().as_secs_f64());
+    ExitCode::SUCCESS
+}
