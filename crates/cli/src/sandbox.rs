@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use landbridge_sandbox::faults::{Fault, FaultReport, Probability};
 use landbridge_sandbox::{Calm, Sandbox, SandboxConfig, SandboxError};
 use landbridge_stanza::Profile;
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     /// Whether enlistment and sending are limited in rate [default: on]
     #[arg(long, value_name = "WHETHER", env = "LANDBRIDGE_SANDBOX_RATE_LIMITS")]
     rate_limits: Option<RateLimits>,
-    /// Inject no faults
+    /// Inject no faults; by default, some of every kind are injected, at low rates
     #[arg(
         long,
         value_name = "BOOL",
@@ -57,6 +58,24 @@ pub(crate) struct Args {
         env = "LANDBRIDGE_SANDBOX_CALM"
     )]
     calm: Option<bool>,
+    /// Inject ten times as many faults as by default
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_SANDBOX_STORM"
+    )]
+    storm: Option<bool>,
+    /// How likely one fault is, from 0 to 1, whatever the others are; repeatable. GET /control/faults lists them
+    #[arg(
+        long = "fault",
+        value_name = "NAME=PROBABILITY",
+        env = "LANDBRIDGE_SANDBOX_FAULTS",
+        value_delimiter = ','
+    )]
+    faults: Vec<String>,
     /// Draw everything random from this seed, so that a run can be repeated; its keys are then no secrets
     #[arg(long, value_name = "N", env = "LANDBRIDGE_SANDBOX_SEED")]
     seed: Option<u64>,
@@ -104,7 +123,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     if ready_json {
         output::json(&ready)?;
     } else {
-        output::line(&banner(&ready))?;
+        output::line(&banner(&ready, &sandbox.handle().faults()))?;
     }
     shutdown.requested().await;
     tokio::select! {
@@ -114,7 +133,11 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn banner(ready: &Ready) -> String {
+fn banner(ready: &Ready, report: &FaultReport) -> String {
+    let faults = match report.faults.iter().filter(|fault| fault.probability > 0.0).count() {
+        0 => "none".to_owned(),
+        some => format!("{some} kinds, seed {} (--calm: none)", report.seed),
+    };
     let Ready { ready: _, chat, enlist, jwks, control, root_key } = ready;
     format!(
         "landbridge sandbox: this is a simulator, not WhatsApp\n  \
@@ -122,7 +145,8 @@ fn banner(ready: &Ready) -> String {
          enlistment    {enlist}\n  \
          key set       {jwks}\n  \
          control API   {control} (OpenAPI at {control}/openapi.json)\n  \
-         root key      {root_key}\n\
+         root key      {root_key}\n  \
+         faults        {faults}\n\
          Ctrl-C stops it."
     )
 }
@@ -142,11 +166,14 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
         Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,
         Some(RateLimits::On) | None => landbridge_sandbox::RateLimits::On,
     };
-    settings.calm = match args.calm.or(file.calm) {
-        Some(true) => Calm::Calm,
-        Some(false) => Calm::Faults,
-        None => Calm::default(),
+    // A storm of the command line goes over the calm of a file.
+    settings.calm = match (args.calm, args.storm.unwrap_or(false)) {
+        (Some(true), true) => return Err(Failure::usage("a sandbox is calm or stormy, not both")),
+        (_, true) => Calm::Storm,
+        (calm, false) if calm.or(file.calm).unwrap_or(false) => Calm::Calm,
+        _ => Calm::Faults,
     };
+    settings.faults = args.faults.iter().map(|fault| parse_fault(fault)).collect::<Result<_, _>>()?;
     // Partners of the command line come in the place of those of the file: a list cannot be taken from otherwise.
     let partners = if args.partners.is_empty() {
         file.partners.into_iter().map(|(id, url)| format!("{id}={url}")).collect()
@@ -167,6 +194,21 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
         settings = settings.partner(id, url);
     }
     Ok(settings)
+}
+
+/// `NAME=PROBABILITY`
+fn parse_fault(text: &str) -> Result<(Fault, Probability), Failure> {
+    let (name, probability) = text
+        .split_once('=')
+        .and_then(|(name, probability)| Some((name, probability.parse::<f64>().ok()?)))
+        .ok_or_else(|| Failure::usage(format!("the fault {text:?} is not NAME=PROBABILITY")))?;
+    let fault = name.parse::<Fault>().map_err(|error| {
+        let known: Vec<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+        Failure::usage(error.to_string()).hint(&format!("known: {}", known.join(", ")))
+    })?;
+    let probability = Probability::new(probability)
+        .map_err(|error| Failure::usage(format!("the fault {text:?}: {error}")))?;
+    Ok((fault, probability))
 }
 
 fn failure(error: SandboxError) -> Failure {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use landbridge_stanza::Profile;
+use serde::Serialize;
 
 use crate::Clock;
+use crate::faults::{Fault, Probability};
 
 /// Whether enlistment and sending are limited in rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,14 +20,54 @@ pub enum RateLimits {
     Off,
 }
 
-/// Whether faults may be injected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How many faults are injected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Calm {
-    /// None are.
+    /// None.
     #[default]
     Calm,
     /// At their default rates.
+    #[serde(rename = "default")]
     Faults,
+    /// At ten times their default rates.
+    Storm,
+}
+
+/// Times of the faults that have some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultTimes {
+    /// A slow answer of enlistment comes at most so late.
+    pub http: Duration,
+    /// A write that waits for the next one waits at most so long.
+    pub coalesced: Duration,
+    /// A late ack comes at most so late.
+    pub ack: Duration,
+    /// A late answer to a request comes at most so late.
+    pub iq: Duration,
+    /// A message that others overtake comes at most so late.
+    pub reorder: Duration,
+    /// How often it is decided whether a stream ends.
+    pub stream_end: Duration,
+    /// A connection that has died without a word is kept for at most so long.
+    pub half_open: Duration,
+    /// How late the slow magic number takes its messages.
+    pub slow_phone: Duration,
+}
+
+impl Default for FaultTimes {
+    fn default() -> Self {
+        Self {
+            http: Duration::from_secs(3),
+            coalesced: Duration::from_millis(50),
+            ack: Duration::from_secs(3),
+            iq: Duration::from_secs(10),
+            reorder: Duration::from_secs(1),
+            stream_end: Duration::from_secs(60),
+            half_open: Duration::from_secs(180),
+            slow_phone: Duration::from_secs(5),
+        }
+    }
 }
 
 /// Whether every stanza is written to the journal, as XML.
@@ -87,8 +129,12 @@ pub struct SandboxConfig {
     pub data_dir: Option<PathBuf>,
     /// Whether rates are limited.
     pub rate_limits: RateLimits,
-    /// Whether faults are injected.
+    /// How many faults are injected.
     pub calm: Calm,
+    /// Faults whose probabilities are others than those of `calm`.
+    pub faults: Vec<(Fault, Probability)>,
+    /// Times of the faults that have some.
+    pub fault_times: FaultTimes,
     /// Whether stanzas are traced.
     pub trace: Trace,
     /// Seed of everything random; `None`: from the system. Keys made under a seed are no secrets.
@@ -111,6 +157,8 @@ impl Default for SandboxConfig {
             data_dir: None,
             rate_limits: RateLimits::default(),
             calm: Calm::default(),
+            faults: Vec::new(),
+            fault_times: FaultTimes::default(),
             trace: Trace::default(),
             seed: None,
             profile: Profile::default(),

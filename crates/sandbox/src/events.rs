@@ -291,6 +291,26 @@ pub enum EventKind {
         /// The check that failed, without the value that failed it.
         detail: String,
     },
+    /// The sandbox did something wrong on purpose.
+    FaultInjected {
+        /// Name of the fault.
+        fault: &'static str,
+        /// Id of the stanza that it was done to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// What exactly.
+        detail: String,
+    },
+    /// A magic number did what it does.
+    MagicNumber {
+        /// The number.
+        number: &'static str,
+        /// Id of the stanza that it was done to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// What exactly.
+        detail: String,
+    },
     /// Something inside the sandbox failed.
     Internal {
         /// What.

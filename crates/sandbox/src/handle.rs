@@ -11,10 +11,12 @@ use landbridge_stanza::blocklist::BlockAction;
 use landbridge_wire::Jid;
 
 use crate::events::Event;
+use crate::faults::{Fault, FaultReport, Probability};
 use crate::partners::Partners;
 use crate::state::State;
 use crate::{
-    Clock, EnlistKeys, Enlisted, PhoneError, PhoneInfo, PhoneMessage, SandboxError, Trace, UserInfo, phones,
+    Calm, Clock, EnlistKeys, Enlisted, PhoneError, PhoneInfo, PhoneMessage, SandboxError, Trace, UserInfo,
+    phones,
 };
 
 /// A handle on a sandbox. Clones are handles on the same one.
@@ -171,6 +173,7 @@ impl SandboxHandle {
             return Ok(Some(jid));
         }
         let number = Jid::user(name.strip_prefix('+').unwrap_or(name));
+        self.state.summon(&number)?;
         if self.state.phones.get(name).is_some() {
             return Ok(Some(number));
         }
@@ -272,6 +275,23 @@ impl SandboxHandle {
     /// Whether stanzas are written to the journal.
     pub fn set_trace(&self, trace: Trace) {
         self.state.trace.store(trace == Trace::On, Ordering::Relaxed);
+    }
+
+    // Faults.
+
+    /// The faults: which there are, how likely they are, how often they came.
+    pub fn faults(&self) -> FaultReport {
+        self.state.faults.report()
+    }
+
+    /// Sets how likely a fault is; `times`: so often at most, and then never again.
+    pub fn set_fault(&self, fault: Fault, probability: Probability, times: Option<u64>) {
+        self.state.faults.set(fault, probability, times);
+    }
+
+    /// Sets how likely all faults are, what all decisions are drawn from, or both. A seed begins all decisions anew.
+    pub fn set_faults(&self, profile: Option<Calm>, seed: Option<u64>) {
+        self.state.faults.set_profile(profile, seed);
     }
 
     // Time.

@@ -27,6 +27,7 @@
 //! | `phones` | WhatsApp users that live in this process |
 //! | [`events`] | the journal |
 //! | `partners` | whose tokens are believed |
+//! | [`faults`] | what goes wrong on purpose; numbers that behave in a way of their own |
 //! | `hold` | messages that are held back and delivered out of order |
 //! | `enlistment`, `jwks`, `control` | the HTTP side |
 
@@ -39,6 +40,7 @@ mod embedded;
 mod enlistment;
 mod error;
 pub mod events;
+pub mod faults;
 mod handle;
 mod hold;
 mod http;
@@ -51,7 +53,7 @@ mod sandbox;
 mod state;
 
 pub use clock::Clock;
-pub use config::{Calm, ChatLimits, RateLimits, SandboxConfig, Trace};
+pub use config::{Calm, ChatLimits, FaultTimes, RateLimits, SandboxConfig, Trace};
 pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
 pub use embedded::EmbeddedSandbox;
 pub use error::SandboxError;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_enlist::{IntegratorId, Login, UserIdentifier};
@@ -16,11 +16,12 @@ use rand::rngs::StdRng;
 
 use crate::db::{Change, Db, EnlistKeys, Enlisted, MailClass, User, UserId};
 use crate::events::{EventKind, Journal, Rule};
+use crate::faults::Faults;
 use crate::hold::Hold;
 use crate::partners::Partners;
 use crate::phones::Phones;
 use crate::router::{Bucket, End, Router};
-use crate::{Clock, SandboxConfig, SandboxError, Trace};
+use crate::{Calm, Clock, SandboxConfig, SandboxError, Trace};
 
 /// Seconds of a day.
 pub(crate) const DAY: u64 = 86_400;
@@ -29,6 +30,8 @@ const CERTIFICATE_LIFE: u64 = 20 * 365 * DAY;
 
 /// What all parts of a sandbox share.
 pub(crate) struct State {
+    /// Itself, for tasks that begin while it is at work.
+    pub(crate) me: Weak<Self>,
     pub(crate) config: SandboxConfig,
     pub(crate) clock: Clock,
     pub(crate) db: Db,
@@ -36,6 +39,7 @@ pub(crate) struct State {
     pub(crate) router: Router,
     pub(crate) partners: Partners,
     pub(crate) phones: Phones,
+    pub(crate) faults: Faults,
     /// The chat server's static key and chain.
     pub(crate) identity: Arc<ServerIdentity>,
     pub(crate) root_key: PublicKey,
@@ -62,7 +66,13 @@ impl State {
         db.write(|tx| tx.release_all())?;
         let (root_key, identity) = server_keys(&db, clock.now(), &mut rng)?;
         let partners = Partners::new(&config)?;
-        Ok(Arc::new(Self {
+        let faults = Faults::new(&config);
+        if config.calm != Calm::Calm || !config.faults.is_empty() {
+            tracing::info!(profile = ?config.calm, seed = faults.seed(), "faults are injected");
+        }
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            faults,
             phones: Phones::new(config.data_dir.clone()),
             clock,
             db,

@@ -7,16 +7,18 @@ use std::time::Duration;
 use landbridge_noise::{Established, Opener, Pattern, Sealer};
 use landbridge_stanza::liveness::{ServerPing, SetActive};
 use landbridge_stanza::stream::{self, StreamError, Success};
-use landbridge_wire::{EncodeOptions, Limits, Node, NodeRef};
+use landbridge_wire::{EncodeOptions, Jid, Limits, Node, NodeRef};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
-use super::frames::{FrameReader, SocketError, write_all};
+use super::frames::{FrameReader, SocketError};
 use super::handshake;
 use super::listener::{Guest, ReadHalf, WriteHalf};
+use super::mischief::{self, Fate, Mischief};
 use crate::events::{Direction, EventKind, Rule};
+use crate::faults::Fault;
 use crate::login::pattern_name;
 use crate::router::{Ears, End, Finish, Session};
 use crate::state::{State, chain};
@@ -32,19 +34,34 @@ pub(super) async fn run(state: Arc<State>, guest: Guest, mut stop: watch::Receiv
     let Guest { peer, reader, writer } = guest;
     let id = state.next_connection();
     state.note(Some(id), None, EventKind::Connected { peer });
-    let mut link = Link { reader: FrameReader::new(reader), writer };
+    let mut link = Link { reader: FrameReader::new(reader), writer, fate: Fate::Close };
     let reason = serve(&state, id, &mut link, &mut stop).await;
-    // The client sees the end and closes, too; or does not, and is left alone.
-    if link.writer.shutdown().await.is_ok() {
-        link.reader.linger().await;
+    match link.fate {
+        // The client sees the end and closes, too; or does not, and is left alone.
+        Fate::Close => {
+            if link.writer.shutdown().await.is_ok() {
+                link.reader.linger().await;
+            }
+        }
+        Fate::Reset => link.writer.reset(),
+        Fate::HalfOpen => tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = link.reader.swallow(state.config.fault_times.half_open) => {}
+        },
     }
     state.note(Some(id), None, EventKind::Disconnected { reason });
 }
 
 async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::Receiver<bool>) -> Over {
+    if state.faults.refuses() {
+        state.injected(Fault::HandshakeRefused, Some(id), None, None, "closed before the first byte");
+        link.fate = Fate::Reset;
+        return SocketError::Injected.to_string();
+    }
     let established = tokio::select! {
         biased;
-        established = handshake::accept(state, &mut link.reader, &mut link.writer) => established,
+        established = handshake::accept(state, id, &mut link.reader, &mut link.writer) => established,
         _ = stop.changed() => return "the sandbox stops".to_owned(),
     };
     let established = match established {
@@ -61,6 +78,8 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
     let mut channel = Channel {
         state: Arc::clone(state),
         id,
+        user: None,
+        mischief: None,
         link,
         sealer: transport.sealer,
         opener: transport.opener,
@@ -77,11 +96,12 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
         Ok(admitted) => admitted,
         Err(failure) => {
             let reason = failure.reason.map_or(0, |reason| reason.number());
-            let sent = channel.send(&[failure.to_node(state.profile())]).await;
+            let sent = channel.finish(&failure.to_node(state.profile())).await;
             return sent.map_or_else(|error| chain(&error), |()| format!("login refused with {reason}"));
         }
     };
     let (session, ears) = Session::new(id, admitted.user.id, admitted.user.jid.clone());
+    channel.user = Some(admitted.user.jid);
     let mut talk = Talk {
         channel,
         session,
@@ -112,12 +132,18 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
 struct Link {
     reader: FrameReader<ReadHalf>,
     writer: WriteHalf,
+    /// How it will leave.
+    fate: Fate,
 }
 
 /// A socket with its keys.
 struct Channel<'l> {
     state: Arc<State>,
     id: u64,
+    /// Who is logged in.
+    user: Option<Jid>,
+    /// What is done to all that is sent, once there are faults. In a box: most connections have none.
+    mischief: Option<Box<Mischief>>,
     link: &'l mut Link,
     sealer: Sealer,
     opener: Opener,
@@ -126,9 +152,55 @@ struct Channel<'l> {
 }
 
 impl Channel<'_> {
-    /// Writes stanzas in one go.
+    /// Writes stanzas in one go, unless a fault wants it otherwise.
     async fn send(&mut self, stanzas: &[Node]) -> Result<(), SocketError> {
-        let mut bytes = Vec::new();
+        if self.mischief.is_none() {
+            if !self.state.faults.any() {
+                return self.write(stanzas).await;
+            }
+            let mischief = Mischief::new(&self.state, self.id, self.user.clone());
+            self.mischief = Some(Box::new(mischief));
+        }
+        let Some(mischief) = &mut self.mischief else { return Ok(()) };
+        let stanzas = mischief.arrange(stanzas);
+        let held = mischief.take_held();
+        let bytes = self.seal(held, &stanzas)?;
+        let bytes = match &mut self.mischief {
+            Some(mischief) if self.link.fate == Fate::Close => mischief.hold(bytes),
+            _ => Some(bytes),
+        };
+        self.write_bytes(&bytes.unwrap_or_default()).await
+    }
+
+    /// Writes a last stanza and what still waits. Nothing is done to it.
+    async fn finish(&mut self, stanza: &Node) -> Result<(), SocketError> {
+        if self.link.fate != Fate::Close {
+            return Err(SocketError::Injected);
+        }
+        let held = self.mischief.take().map(|mut mischief| mischief.take_held());
+        let bytes = self.seal(held.unwrap_or_default(), std::slice::from_ref(stanza))?;
+        self.write_bytes(&bytes).await
+    }
+
+    /// Writes what has waited long enough.
+    async fn flush(&mut self) -> Result<(), SocketError> {
+        let now = Instant::now();
+        let Some(mischief) = &mut self.mischief else { return Ok(()) };
+        let due = mischief.take_due(now);
+        if due.is_empty() && !mischief.is_held_due(now) {
+            return Ok(());
+        }
+        self.write(&due).await
+    }
+
+    async fn write(&mut self, stanzas: &[Node]) -> Result<(), SocketError> {
+        let held = self.mischief.as_mut().map(|mischief| mischief.take_held());
+        let bytes = self.seal(held.unwrap_or_default(), stanzas)?;
+        self.write_bytes(&bytes).await
+    }
+
+    /// Appends stanzas to bytes that are sealed already.
+    fn seal(&mut self, mut bytes: Vec<u8>, stanzas: &[Node]) -> Result<Vec<u8>, SocketError> {
         for stanza in stanzas {
             // What cannot be encoded or sealed is a fault of the sandbox, not of this client: say so and go on.
             let payload = match landbridge_wire::encode_payload(stanza, &self.options) {
@@ -138,16 +210,30 @@ impl Channel<'_> {
                     continue;
                 }
             };
+            let start = bytes.len();
             if let Err(error) = self.sealer.seal_frame(&payload, &mut bytes) {
                 self.state.internal("a frame cannot be sealed", &error);
                 return Err(SocketError::Closed);
             }
+            let fate = self.mischief.as_mut().and_then(|mischief| mischief.frame(&mut bytes, start));
+            if let Some(fate) = fate {
+                self.link.fate = fate;
+                break;
+            }
             self.trace(Direction::Out, payload.len(), stanza.view());
         }
-        if bytes.is_empty() {
-            return Ok(());
+        Ok(bytes)
+    }
+
+    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), SocketError> {
+        let mut written = Ok(());
+        if !bytes.is_empty() {
+            let limit = self.state.config.chat.write;
+            written = mischief::write(&self.state, self.id, &mut self.link.writer, bytes, limit).await;
         }
-        let written = write_all(&mut self.link.writer, &bytes, self.state.config.chat.write).await;
+        if written.is_ok() && self.link.fate != Fate::Close {
+            written = Err(SocketError::Injected);
+        }
         if written.is_err() {
             self.sealer.poison();
         }
@@ -260,9 +346,9 @@ impl Talk<'_> {
         let liveness = &state.profile().liveness;
         let silence = if self.pinged { liveness.server_close_after_s } else { liveness.server_ping_after_s };
         let silent_at = self.heard + Duration::from_secs(silence);
-        self.delivery
-            .overdue_at(state.config.chat.unacked)
-            .map_or(silent_at, |overdue| overdue.min(silent_at))
+        let overdue = self.delivery.overdue_at(state.config.chat.unacked);
+        let mischief = self.channel.mischief.as_ref().and_then(|mischief| mischief.due());
+        [overdue, mischief].into_iter().flatten().fold(silent_at, Instant::min)
     }
 
     /// From now on this is the account's connection.
@@ -323,6 +409,7 @@ impl Talk<'_> {
             if stanzas.is_empty() {
                 return Ok(());
             }
+            let stanzas = state.twice(stanzas);
             self.channel.send(&stanzas).await.map_err(|error| chain(&error))?;
         }
     }
@@ -365,11 +452,11 @@ impl Talk<'_> {
         match outcome.finish {
             None => Ok(()),
             Some(Finish::ByClient) => {
-                let _ = self.channel.send(&[stream::end_node()]).await;
+                let _ = self.channel.finish(&stream::end_node()).await;
                 Err("the client ended the stream".to_owned())
             }
             Some(Finish::ByServer(why)) => {
-                let _ = self.channel.send(&[stream::end_node()]).await;
+                let _ = self.channel.finish(&stream::end_node()).await;
                 Err(why.to_owned())
             }
             Some(Finish::Error(error)) => Err(self.give_up(error).await),
@@ -381,7 +468,7 @@ impl Talk<'_> {
         let stanza = error.to_node(self.channel.state.profile());
         let reason = format!("ended with {}", landbridge_wire::xml::to_string(stanza.view()));
         // The connection is over either way.
-        let _ = self.channel.send(&[stanza]).await;
+        let _ = self.channel.finish(&stanza).await;
         reason
     }
 
@@ -391,7 +478,7 @@ impl Talk<'_> {
             End::Replaced | End::KeyChanged => self.give_up(StreamError::Replaced).await,
             End::Removed => self.give_up(StreamError::Removed { code: Some(401) }).await,
             End::Shutdown => {
-                let _ = self.channel.send(&[stream::end_node()]).await;
+                let _ = self.channel.finish(&stream::end_node()).await;
                 "the sandbox stops".to_owned()
             }
         }
@@ -400,6 +487,11 @@ impl Talk<'_> {
     async fn time(&mut self, state: &State) -> Result<(), Over> {
         let now = Instant::now();
         let (id, jid) = (self.channel.id, self.session.jid.clone());
+        self.channel.flush().await.map_err(|error| chain(&error))?;
+        let end = self.channel.mischief.as_mut().and_then(|mischief| mischief.stream_end(now));
+        if let Some(error) = end {
+            return Err(self.give_up(error).await);
+        }
         if let Some(error) = self.delivery.overdue(now, state.config.chat.unacked) {
             let detail = format!("{error:?}");
             state.broken(Some(id), Some(&jid), Rule::UNACKED, detail);
@@ -410,7 +502,7 @@ impl Talk<'_> {
         if silence >= Duration::from_secs(liveness.server_close_after_s) {
             let detail = format!("silent for {} s, and the ping was not answered", silence.as_secs());
             state.broken(Some(id), Some(&jid), Rule::SILENCE, detail.clone());
-            let _ = self.channel.send(&[stream::end_node()]).await;
+            let _ = self.channel.finish(&stream::end_node()).await;
             return Err(detail);
         }
         if !self.pinged && silence >= Duration::from_secs(liveness.server_ping_after_s) {

@@ -24,6 +24,8 @@ pub(super) enum SocketError {
     WriteTimeout,
     #[error("a frame cannot be")]
     Frame(#[from] FrameError),
+    #[error("a fault was injected")]
+    Injected,
 }
 
 /// The reading half.
@@ -59,6 +61,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 _ => {}
             }
         }
+    }
+
+    /// Reads and forgets for a time, or until the client has closed.
+    pub(super) async fn swallow(&mut self, limit: Duration) {
+        let mut buffer = vec![0; 4096];
+        let drain = async { while let Ok(1..) = self.inner.read(&mut buffer).await {} };
+        // Whether the client closed or the time is over makes no difference.
+        let _ = tokio::time::timeout(limit, drain).await;
     }
 
     /// Reads and forgets until the client has closed. A socket that is dropped with unread bytes resets the connection,

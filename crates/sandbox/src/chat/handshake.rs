@@ -8,7 +8,8 @@ use landbridge_noise::{
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::frames::{FrameReader, SocketError, write_all};
+use super::frames::{FrameReader, SocketError};
+use super::mischief;
 use crate::events::Rule;
 use crate::state::State;
 
@@ -48,6 +49,7 @@ impl NoChannel {
 /// Shakes hands within the time-outs.
 pub(super) async fn accept<R, W>(
     state: &State,
+    connection: u64,
     reader: &mut FrameReader<R>,
     writer: &mut W,
 ) -> Result<Established, NoChannel>
@@ -66,13 +68,14 @@ where
         return Err(SocketError::Closed.into());
     }
     let first = first.get(..read).unwrap_or_default();
-    tokio::time::timeout(limits.handshake, shake(state, first, reader, writer))
+    tokio::time::timeout(limits.handshake, shake(state, connection, first, reader, writer))
         .await
         .map_err(|_| NoChannel::TooSlow { seconds: limits.handshake.as_secs() })?
 }
 
 async fn shake<R, W>(
     state: &State,
+    connection: u64,
     first: &[u8],
     reader: &mut FrameReader<R>,
     writer: &mut W,
@@ -87,7 +90,7 @@ where
     let limit = state.config.chat.write;
     match handshake.read(&hello)? {
         Hello::Answered { state: handshake, write } => {
-            write_all(writer, &write, limit).await?;
+            mischief::write(state, connection, writer, &write, limit).await?;
             let finish = reader.frame().await?;
             let established = handshake.read(&finish)?;
             reader.decoder.switch_to_transport();
@@ -95,7 +98,7 @@ where
         }
         Hello::Resume(resume) => {
             let (established, write) = resume.accept(&[])?;
-            write_all(writer, &write, limit).await?;
+            mischief::write(state, connection, writer, &write, limit).await?;
             reader.decoder.switch_to_transport();
             Ok(established)
         }

@@ -2,14 +2,35 @@
 
 use std::io;
 
+use landbridge_transport::Stream;
 use landbridge_transport::memory::MemoryListener;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::net::tcp::OwnedWriteHalf;
 
 /// What is read from a client.
 pub(super) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
 /// What is written to a client.
-pub(super) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
+pub(super) type WriteHalf = Box<dyn Writer>;
+
+/// A writing half that can also leave without a goodbye.
+pub(super) trait Writer: AsyncWrite + Send + Unpin {
+    /// The connection is to end with a reset as soon as it is dropped, if there is such a thing.
+    fn reset(self: Box<Self>);
+}
+
+impl Writer for OwnedWriteHalf {
+    fn reset(self: Box<Self>) {
+        // If the option cannot be set, the connection ends in good order.
+        let _ = self.as_ref().as_ref().set_zero_linger();
+        // Dropped, it would say goodbye.
+        self.forget();
+    }
+}
+
+impl Writer for tokio::io::WriteHalf<Box<dyn Stream>> {
+    fn reset(self: Box<Self>) {}
+}
 
 /// A client that has just connected.
 pub(super) struct Guest {

@@ -5,6 +5,7 @@ mod delivery;
 mod frames;
 mod handshake;
 mod listener;
+mod mischief;
 
 use std::sync::Arc;
 

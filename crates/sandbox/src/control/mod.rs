@@ -4,6 +4,7 @@
 //! neither has what the other lacks. Errors are problem documents (RFC 9457), unknown members of bodies and queries are
 //! refused, bodies are JSON and say so: a web page that is open in a browser cannot post here.
 
+mod faults;
 mod journal;
 mod openapi;
 mod phones;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -39,7 +40,7 @@ pub(crate) struct App {
 
 /// One call of the API.
 struct Operation {
-    /// `get`, `post`.
+    /// `get`, `post`, `put`.
     method: &'static str,
     /// Below [`PATH`].
     path: &'static str,
@@ -53,6 +54,7 @@ struct Operation {
 fn operations() -> Vec<Operation> {
     let get_at = |path, handler, document| Operation { method: "get", path, handler, document };
     let post_at = |path, handler, document| Operation { method: "post", path, handler, document };
+    let put_at = |path, handler, document| Operation { method: "put", path, handler, document };
     vec![
         get_at("/phones", get(phones::list), openapi::list_phones()),
         post_at("/phones", post(phones::create), openapi::create_phone()),
@@ -67,6 +69,10 @@ fn operations() -> Vec<Operation> {
         get_at("/events", get(journal::stream), openapi::stream_events()),
         post_at("/holds", post(world::hold), openapi::hold()),
         post_at("/holds/release", post(world::release), openapi::release()),
+        get_at("/faults", get(faults::list), openapi::list_faults()),
+        put_at("/faults", put(faults::set_all), openapi::set_faults()),
+        put_at("/faults/{name}", put(faults::set), openapi::set_fault()),
+        get_at("/magic", get(faults::magic), openapi::list_magic()),
         get_at("/clock", get(world::clock), openapi::get_clock()),
         post_at("/clock/advance", post(world::advance), openapi::advance_clock()),
         get_at("/openapi.json", get(openapi::document), openapi::get_openapi()),

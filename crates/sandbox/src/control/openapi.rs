@@ -265,6 +265,47 @@ pub(super) fn release() -> Value {
         .value()
 }
 
+fn faults_example() -> Value {
+    json!({ "profile": "default", "seed": 42, "faults": [{
+        "name": "ack-late", "layer": "stanza",
+        "what": "An ack comes up to 3 seconds late, behind acks of later stanzas.",
+        "default": 0.03, "probability": 0.03, "injected": 1,
+    }] })
+}
+
+pub(super) fn list_faults() -> Value {
+    let summary = "What goes wrong on purpose: how likely, and how often it did";
+    Call::new("listFaults", summary, "200", Some(("Faults", faults_example()))).value()
+}
+
+pub(super) fn set_faults() -> Value {
+    Call::new(
+        "setFaults",
+        "Sets how likely all faults are, what all decisions are drawn from, or both",
+        "200",
+        Some(("Faults", faults_example())),
+    )
+    .body("FaultProfile", json!({ "profile": "storm", "seed": 42 }))
+    .value()
+}
+
+pub(super) fn set_fault() -> Value {
+    let mut call =
+        Call::new("setFault", "Sets how likely one fault is", "200", Some(("Faults", faults_example())));
+    let schema = schemas::fault_name();
+    call.parameters.push(json!({ "name": "name", "in": "path", "required": true, "schema": schema }));
+    call.problems = &["404"];
+    call.body("FaultSetting", json!({ "probability": 1, "times": 1 })).value()
+}
+
+pub(super) fn list_magic() -> Value {
+    let example = json!({ "numbers": [{
+        "number": "15550100000", "what": "Always answers: with the text it was sent.",
+    }] });
+    Call::new("listMagic", "Numbers that behave in a way of their own", "200", Some(("Magic", example)))
+        .value()
+}
+
 pub(super) fn get_clock() -> Value {
     let example = json!({ "now": 1_763_870_400 });
     Call::new("getClock", "The sandbox's time, in unix seconds", "200", Some(("Time", example))).value()

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::faults::UnknownFault;
 use crate::state::chain;
 use crate::{PhoneError, SandboxError};
 
@@ -31,6 +32,10 @@ impl Problem {
 
     pub(super) fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "the path has other methods")
+    }
+
+    pub(super) fn no_such_fault(error: &UnknownFault) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no-such-fault", error.to_string())
     }
 
     /// A value that has the right type and is out of its range.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::journal::MAX_PAGE;
 use super::phones::{MAX_NAME, MAX_WAIT};
 use super::world::{MAX_ADVANCE, MAX_HELD};
+use crate::faults::Fault;
 
 /// An object with these members and no others. A name that ends in `?` may be absent.
 fn object(members: &[(&str, Value)]) -> Value {
@@ -50,6 +51,19 @@ fn user() -> Value {
         "type": "string", "minLength": 1,
         "description": "user-visible identifier (alice), address (1-108@interop) or number of a test phone",
     })
+}
+
+fn probability() -> Value {
+    json!({ "type": "number", "minimum": 0, "maximum": 1 })
+}
+
+fn fault_profile() -> Value {
+    json!({ "enum": ["calm", "default", "storm"] })
+}
+
+/// The schema of a fault's name.
+pub(super) fn fault_name() -> Value {
+    json!({ "enum": Fault::ALL.iter().map(|fault| fault.name()).collect::<Vec<_>>() })
 }
 
 fn message() -> Value {
@@ -134,6 +148,19 @@ pub(super) fn all() -> Value {
             ("count", json!({ "type": "integer", "minimum": 1, "maximum": MAX_HELD })),
             ("seed?", count()),
         ]),
+        "Fault": object(&[
+            ("name", fault_name()),
+            ("layer", json!({ "enum": ["http", "tcp", "stanza", "message"] })),
+            ("what", text()),
+            ("default", probability()),
+            ("probability", probability()),
+            ("left?", count()),
+            ("injected", count()),
+        ]),
+        "Faults": object(&[("profile", fault_profile()), ("seed", count()), ("faults", list(reference("Fault")))]),
+        "FaultSetting": object(&[("probability", probability()), ("times?", count())]),
+        "FaultProfile": object(&[("profile?", fault_profile()), ("seed?", count())]),
+        "Magic": object(&[("numbers", list(object(&[("number", number()), ("what", text())])))]),
         "Release": object(&[("to", user())]),
         "Time": object(&[("now", count())]),
         "Advance": object(&[("seconds", json!({ "type": "integer", "minimum": 0, "maximum": MAX_ADVANCE }))]),

@@ -411,6 +411,57 @@ async fn health_is_outside_of_the_api() {
     world.sandbox.shutdown().await;
 }
 
+/// A PUT by hand, checked as the others are.
+async fn put(world: &World, path: &str, body: &Value) -> (u16, Value) {
+    let mut socket = TcpStream::connect(world.sandbox.http_addr()).await.unwrap();
+    let body = body.to_string();
+    let request = format!(
+        "PUT /control{path} HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.unwrap();
+    let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let operation = world.operation("put", path).unwrap();
+    let known = schema::resolve(&world.document, &operation["responses"][status.to_string()]);
+    let content = known["content"].as_object().unwrap().values().next().unwrap();
+    schema::check(&world.document, &content["schema"], &body, path);
+    (status, body)
+}
+
+#[tokio::test]
+async fn faults_are_listed_and_set() {
+    let world = World::new().await;
+    let listed = world.get("/faults").await.body;
+    assert_eq!(listed["profile"], "calm");
+    assert!(listed["faults"].as_array().unwrap().iter().all(|fault| fault["probability"] == 0.0));
+    let (status, storm) = put(&world, "/faults", &json!({ "profile": "storm", "seed": 42 })).await;
+    assert_eq!((status, &storm["profile"], &storm["seed"]), (200, &json!("storm"), &json!(42)));
+    let split = |report: &Value| {
+        let faults = report["faults"].as_array().unwrap().clone();
+        faults.into_iter().find(|fault| fault["name"] == "tcp-split").unwrap()
+    };
+    assert_eq!(split(&storm)["probability"], json!(1.0));
+    let (_, one) = put(&world, "/faults/tcp-split", &json!({ "probability": 0.5, "times": 3 })).await;
+    assert_eq!((&split(&one)["probability"], &split(&one)["left"]), (&json!(0.5), &json!(3)));
+    let (_, calm) = put(&world, "/faults", &json!({ "profile": "calm" })).await;
+    assert_eq!((&split(&calm)["probability"], &calm["seed"]), (&json!(0.0), &json!(42)));
+    for (path, body, status) in [
+        ("/faults/no-such", json!({ "probability": 1 }), 404),
+        ("/faults/tcp-split", json!({ "probability": 1.5 }), 422),
+        ("/faults/tcp-split", json!({}), 400),
+        ("/faults", json!({ "profile": "windy" }), 400),
+    ] {
+        assert_eq!(put(&world, path, &body).await.0, status, "{path} {body}");
+    }
+    let numbers = world.get("/magic").await.body;
+    assert_eq!(numbers["numbers"][0]["number"], "15550100000");
+    world.sandbox.shutdown().await;
+}
+
 #[tokio::test]
 async fn the_document_is_served_and_its_examples_keep_its_schemas() {
     let world = World::new().await;
@@ -423,7 +474,7 @@ async fn the_document_is_served_and_its_examples_keep_its_schemas() {
             let in_path = placed.filter(|parameter| parameter["in"] == "path").count();
             assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
             let body = operation.get("requestBody").map(|body| &body["content"]);
-            assert_eq!(body.is_some(), method == "post", "{method} {path}");
+            assert_eq!(body.is_some(), method != "get", "{method} {path}");
             let answers = operation["responses"].as_object().unwrap().values();
             let contents = body.into_iter().chain(answers.filter_map(|answer| answer.get("content")));
             for content in contents.filter_map(|content| content.get("application/json")) {

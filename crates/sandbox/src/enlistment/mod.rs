@@ -50,6 +50,9 @@ pub(crate) fn routes(handle: SandboxHandle) -> Router {
 }
 
 /// Starts the pollers, one per partner; they end when `stop` changes.
-pub(crate) fn spawn(state: &Arc<State>, stop: &watch::Receiver<bool>) -> Result<Vec<JoinHandle<()>>, SandboxError> {
+pub(crate) fn spawn(
+    state: &Arc<State>,
+    stop: &watch::Receiver<bool>,
+) -> Result<Vec<JoinHandle<()>>, SandboxError> {
     jwks::spawn(state, stop)
 }

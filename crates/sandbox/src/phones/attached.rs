@@ -1,6 +1,6 @@
 //! Phones at the router: each one is a session like a socket's, only that its stanzas stay in this process.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use landbridge_proto::message::Message;
 use landbridge_stanza::MessageId;
 use landbridge_stanza::blocklist::BlockAction;
 use landbridge_store::{ClientStore, MemoryStore, SqliteStore, StoreError};
-use landbridge_wire::Jid;
+use landbridge_wire::{Jid, Node};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -19,10 +19,11 @@ use super::{
     Trouble,
 };
 use crate::SandboxError;
-use crate::db::{NewPhone, UserId};
-use crate::events::EventKind;
+use crate::db::{Entry, MailClass, NewPhone, UserId};
+use crate::events::{EventKind, Rule};
+use crate::faults::{self, Fault, Magic};
 use crate::router::{Ears, Session};
-use crate::state::{State, lock};
+use crate::state::{State, chain, lock};
 
 /// Stanzas that are read from the mailbox at a time.
 const PAGE: u32 = 64;
@@ -35,8 +36,20 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Attached {
     session: Arc<Session>,
     phone: Mutex<Phone>,
+    /// Whether its number behaves in a way of its own.
+    magic: Option<Magic>,
+    /// Ids of messages that were damaged on purpose: that they do not open is nobody's mistake.
+    damaged: Mutex<BTreeSet<String>>,
+    /// What the number's behaviour still has to do.
+    duties: Mutex<VecDeque<Duty>>,
     /// Number of the screen's last change.
     changes: watch::Sender<u64>,
+}
+
+/// What a magic number does about a message.
+enum Duty {
+    Answer { to: Jid, text: String },
+    Block { whom: Jid },
 }
 
 /// All phones.
@@ -138,10 +151,25 @@ fn attach(state: &Arc<State>, user: UserId, phone: Phone) -> Result<Arc<Attached
     let (session, ears) = Session::new(state.next_connection(), user, phone.jid().clone());
     session.set_active(true);
     session.set_available(true);
-    state.router.attach(&session);
+    let magic = Magic::of(phone.jid());
+    let is_online = magic != Some(Magic::NeverOnline);
+    if is_online {
+        state.router.attach(&session);
+    }
     let changes = watch::Sender::new(phone.last_change());
-    let attached = Arc::new(Attached { session, phone: Mutex::new(phone), changes });
+    let attached = Arc::new(Attached {
+        session,
+        phone: Mutex::new(phone),
+        magic,
+        damaged: Mutex::default(),
+        duties: Mutex::default(),
+        changes,
+    });
     attached.act(state, |phone| Ok(((), phone.connect()?)))?;
+    if !is_online {
+        // Its keys are there, and it is gone.
+        return Ok(attached);
+    }
     lock(&state.phones.tasks).push(tokio::spawn(live(Arc::clone(state), Arc::clone(&attached), ears)));
     Ok(attached)
 }
@@ -164,10 +192,18 @@ async fn live(state: Arc<State>, phone: Arc<Attached>, mut ears: Ears) {
                 continue;
             }
         }
+        if phone.magic == Some(Magic::Slow) && phone.has_mail(&state, taken) {
+            tokio::select! {
+                biased;
+                _ = ears.end.wait_for(Option::is_some) => break,
+                () = tokio::time::sleep(state.config.fault_times.slow_phone) => {}
+            }
+        }
         while phone.take_mail(&state, &mut taken) {
             // Others shall have their turn.
             tokio::task::yield_now().await;
         }
+        phone.do_duties(&state);
     }
     state.router.detach(&phone.session);
 }
@@ -259,7 +295,8 @@ impl Attached {
             return false;
         }
         for entry in entries {
-            let stanza = entry.stanza.view();
+            let damaged = self.damage(state, &entry);
+            let stanza = damaged.as_ref().unwrap_or(&entry.stanza).view();
             let handled = self.act(state, |phone| Ok(((), phone.handle(stanza, state.now())?)));
             if !self.note_failure(state, handled) {
                 // It stays in the mailbox, unacknowledged; the next poke tries again.
@@ -268,6 +305,63 @@ impl Attached {
             *taken = entry.seq;
         }
         true
+    }
+
+    fn has_mail(&self, state: &State, taken: i64) -> bool {
+        state.db.read(|tx| tx.mail(self.session.user, taken, 1)).is_ok_and(|entries| !entries.is_empty())
+    }
+
+    /// A message that the phone is to ask for again, though it could open it.
+    fn damage(&self, state: &State, entry: &Entry) -> Option<Node> {
+        if entry.class != MailClass::Message {
+            return None;
+        }
+        let by_number = self.magic == Some(Magic::AsksAgain);
+        if !by_number && !state.faults.may(Fault::RetryAsked) {
+            return None;
+        }
+        let damaged = faults::stanza::damaged(entry.stanza.view(), state.profile())?;
+        let (id, detail) = (Some(entry.id.as_str()), "the phone gets a damaged copy and asks for it again");
+        if by_number {
+            state.magic(Magic::AsksAgain, id, detail);
+        } else {
+            state.faults.roll(Fault::RetryAsked)?;
+            let (connection, jid) = (Some(self.session.connection), Some(&self.session.jid));
+            state.injected(Fault::RetryAsked, connection, jid, id, detail);
+        }
+        lock(&self.damaged).insert(entry.id.clone());
+        Some(damaged)
+    }
+
+    /// Does what the number's behaviour wants done about the messages that were shown.
+    fn do_duties(&self, state: &State) {
+        let Some(magic) = self.magic else { return };
+        let failed = |source| SandboxError::Phone { number: magic.number().to_owned(), source };
+        loop {
+            let Some(duty) = lock(&self.duties).pop_front() else { return };
+            let done = match &duty {
+                Duty::Answer { to, text } => self.answer(state, magic, to, text),
+                Duty::Block { whom } => self.block(state, whom, BlockAction::Block).map_err(failed),
+            };
+            if let Err(error) = done {
+                state.magic(magic, None, format!("it could not do its work: {}", chain(&error)));
+            }
+        }
+    }
+
+    fn answer(&self, state: &State, magic: Magic, to: &Jid, text: &str) -> Result<(), SandboxError> {
+        let answers = magic.answers(text);
+        let shuffled = magic == Magic::OutOfOrder;
+        if shuffled {
+            let count = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+            state.hold_messages(to, count, state.faults.seed())?;
+        }
+        let sent = answers.iter().try_for_each(|text| self.send_text(state, to, text).map(drop));
+        if shuffled {
+            // If one could not be sent, the others are not to wait for it.
+            state.release_messages(to)?;
+        }
+        sent.map_err(|source| SandboxError::Phone { number: magic.number().to_owned(), source })
     }
 
     fn note_failure(&self, state: &State, result: Result<(), PhoneError>) -> bool {
@@ -313,6 +407,20 @@ impl Attached {
         Ok((value, looked))
     }
 
+    /// Whether the number's behaviour has to do something about a message that is shown.
+    fn take_on(&self, line: PhoneMessage) {
+        let (Some(magic), Ok(peer)) = (self.magic, line.peer.parse::<Jid>()) else { return };
+        if line.direction != Direction::Received {
+            return;
+        }
+        let duty = match line.text {
+            _ if magic == Magic::Blocks => Duty::Block { whom: peer },
+            Some(text) => Duty::Answer { to: peer, text },
+            None => return,
+        };
+        lock(&self.duties).push_back(duty);
+    }
+
     /// Writes to the journal.
     fn report(&self, state: &State, output: Output) {
         let (connection, me) = (Some(self.session.connection), &self.session.jid);
@@ -322,6 +430,12 @@ impl Attached {
                 EventKind::PhoneReceived { from, id, kind, verdict, enc, prekey }
             }
             Output::Heard { from, id, kind } => EventKind::PhoneReceipt { from: from.to_string(), id, kind },
+            Output::Trouble(Trouble { id: Some(id), rule: Rule::DECRYPT, .. })
+                if lock(&self.damaged).remove(&id) =>
+            {
+                tracing::debug!(phone = %me, stanza_id = id, "a damaged copy does not open");
+                return;
+            }
             Output::Trouble(Trouble { peer, id, rule, code, detail }) => {
                 let what = id.map(|id| format!(" in {id}")).unwrap_or_default();
                 return state.broken(connection, Some(&peer), rule, format!("{code}{what}: {detail}"));
@@ -340,6 +454,7 @@ impl Attached {
             }
             Output::Shown(line) => {
                 tracing::debug!(phone = %me, stanza_id = line.id, kind = line.kind, "a message is shown");
+                self.take_on(line);
                 return;
             }
             Output::Send(_) => return,

@@ -26,6 +26,7 @@ impl State {
             return Ok(refuse(id, IqErrorCode::BadRequest));
         }
         // Who has gone can still be taken off the list.
+        self.summon(&update.jid)?;
         if update.action == BlockAction::Block && self.live_user(&update.jid)?.is_none() {
             return Ok(refuse(id, IqErrorCode::ItemNotFound));
         }
@@ -74,6 +75,7 @@ impl State {
 
     /// Test phones take part, nobody else can be reached.
     pub(super) fn reach(&self, who: &Session, id: &str, reach: &Reach) -> Result<Outcome, SandboxError> {
+        self.summon(&reach.jid)?;
         let status = match self.live_user(&reach.jid)? {
             Some(user) if user.authkey.is_none() => {
                 self.db.write(|tx| tx.met(who.user, user.id, self.now()))?;

@@ -18,6 +18,7 @@ use super::dispatch::{Outcome, refuse};
 use crate::SandboxError;
 use crate::db::{MailClass, User};
 use crate::events::{EventKind, Rule};
+use crate::faults::{Fault, Magic};
 use crate::state::{State, notification_id};
 
 impl State {
@@ -151,17 +152,28 @@ impl State {
 
     /// Gives one bundle away; the one-time prekey in it is gone for everybody else.
     fn bundle(&self, who: &Session, jid: &Jid) -> Result<FetchedUser, SandboxError> {
-        let Some(user) = self.live_user(jid)? else {
-            return Ok(FetchedUser {
-                jid: jid.clone(),
-                bundle: Err(IqError::new(IqErrorCode::ItemNotFound)),
-            });
+        let refused = |code| Ok(FetchedUser { jid: jid.clone(), bundle: Err(IqError::new(code)) });
+        let magic = self.summon(jid)?;
+        if let Some((magic, code)) = magic.and_then(|magic| Some((magic, magic.keys_refused()?))) {
+            self.magic(magic, None, format!("its keys are refused with {}", code.number()));
+            return refused(code);
+        }
+        let Some(user) = self.live_user(jid)? else { return refused(IqErrorCode::ItemNotFound) };
+        let runs_out = if magic == Some(Magic::PrekeysOut) {
+            self.magic(Magic::PrekeysOut, None, "its bundle has no one-time prekey");
+            true
+        } else if self.faults.roll(Fault::PrekeysOut).is_some() {
+            let detail = format!("the bundle of {jid} has no one-time prekey");
+            self.injected(Fault::PrekeysOut, Some(who.connection), Some(&who.jid), None, detail);
+            true
+        } else {
+            false
         };
         let (now, keys) = (self.now(), &self.profile().keys);
         // The account may have been enlisted anew since it was read: what is given away is of one moment.
         let (user, prekey, left, told) = self.db.write(|tx| {
             let user = tx.user_by_id(user.id)?.unwrap_or(user);
-            let prekey = tx.take_prekey(user.id)?;
+            let prekey = if runs_out { None } else { tx.take_prekey(user.id)? };
             let left = tx.count_prekeys(user.id)?;
             let low = left < keys.server_low_mark
                 && tx.tell_low(user.id, now.saturating_sub(keys.server_low_repeat_s), now)?;

@@ -48,6 +48,11 @@ impl State {
                 return refused(code);
             }
         };
+        let magic = self.summon(&to)?;
+        if let Some((magic, code)) = magic.and_then(|magic| Some((magic, magic.message_refused()?))) {
+            self.magic(magic, Some(id.as_str()), format!("the message is refused with {}", code.number()));
+            return refused(code);
+        }
         let recipient = if to.device() == 0 { self.live_user(&to)? } else { None };
         let Some(recipient) = recipient else {
             let detail = format!("there is no user {to}");

@@ -9,6 +9,8 @@
     reason = "each test uses a part; what cannot go on fails"
 )]
 
+pub mod chat;
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 

@@ -1,0 +1,134 @@
+//! Which faults there are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use thiserror::Error;
+
+/// Where a fault happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// Enlistment and key set.
+    Http,
+    /// Bytes of the chat connection.
+    Tcp,
+    /// Stanzas of the chat connection.
+    Stanza,
+    /// Messages and their keys.
+    Message,
+}
+
+/// No fault has this name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("there is no fault named {name:?}")]
+pub struct UnknownFault {
+    /// The name.
+    pub name: String,
+}
+
+macro_rules! faults {
+    ($($fault:ident $name:literal $layer:ident $rate:literal $what:literal;)+) => {
+        /// A fault that the sandbox can inject.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Fault {
+            $(#[doc = $what] $fault,)+
+        }
+
+        impl Fault {
+            /// All faults, in the order of their layers.
+            pub const ALL: &'static [Self] = &[$(Self::$fault,)+];
+
+            /// Its name in the control API and on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$fault => $name,)+ }
+            }
+
+            /// Where it happens.
+            pub const fn layer(self) -> Layer {
+                match self { $(Self::$fault => Layer::$layer,)+ }
+            }
+
+            /// How likely it is by default, each time that it could happen. A storm has ten times as much.
+            pub const fn rate(self) -> f64 {
+                match self { $(Self::$fault => $rate,)+ }
+            }
+
+            /// What happens, and each time that what.
+            pub const fn what(self) -> &'static str {
+                match self { $(Self::$fault => $what,)+ }
+            }
+        }
+    };
+}
+
+faults! {
+    HttpRefused "http-refused" Http 0.01
+        "A request is answered with 429 or 503 and Retry-After; nothing is done.";
+    HttpBrokenBefore "http-broken-before" Http 0.005
+        "The connection breaks before the request is acted upon.";
+    HttpBrokenAfter "http-broken-after" Http 0.005
+        "The request is acted upon, and the connection breaks before the answer.";
+    HttpSlow "http-slow" Http 0.05
+        "A request is answered after up to 3 seconds.";
+    TcpSplit "tcp-split" Tcp 0.2
+        "A write is split at any bytes.";
+    TcpCoalesced "tcp-coalesced" Tcp 0.2
+        "A write waits for the next one, 50 ms at most, and goes with it.";
+    TcpHalfOpen "tcp-half-open" Tcp 0.005
+        "A connection dies without a word after 1 to 30 frames: nothing is read or written any more.";
+    TcpReset "tcp-reset" Tcp 0.005
+        "A connection is reset inside a frame, the 1st to 30th.";
+    HandshakeRefused "handshake-refused" Tcp 0.01
+        "A connection is closed before the handshake; the next one is not.";
+    StanzaExtras "stanza-extras" Stanza 0.05
+        "A stanza gets an unknown attribute and, unless its content is bytes, an unknown child.";
+    StanzaUnknown "stanza-unknown" Stanza 0.01
+        "A stanza with an unknown tag goes along.";
+    AckLate "ack-late" Stanza 0.03
+        "An ack comes up to 3 seconds late, behind acks of later stanzas.";
+    IqLate "iq-late" Stanza 0.01
+        "A request is answered after up to 10 seconds.";
+    StreamEnd "stream-end" Stanza 0.01
+        "The stream ends with code 503 or 515; decided once per minute of a connection.";
+    MessageTwice "message-twice" Message 0.03
+        "A message is delivered twice.";
+    MessageReordered "message-reordered" Message 0.03
+        "A message is overtaken by those of the next second.";
+    RetryAsked "retry-asked" Message 0.01
+        "A test phone gets a damaged copy of a message and asks for it again.";
+    Undecryptable "undecryptable" Message 0.005
+        "The first copy of a message is delivered damaged.";
+    PrekeysOut "prekeys-out" Message 0.01
+        "A key bundle comes without a one-time prekey.";
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = UnknownFault;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFault> {
+        let found = Self::ALL.iter().find(|fault| fault.name() == name);
+        found.copied().ok_or_else(|| UnknownFault { name: name.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_fit_into_a_seed() {
+        for fault in Fault::ALL {
+            assert_eq!(fault.name().parse(), Ok(*fault));
+            assert!(fault.name().len() <= 24 && (0.0..=0.2).contains(&fault.rate()));
+        }
+        assert!("no-such".parse::<Fault>().is_err());
+    }
+}
