@@ -8,6 +8,7 @@ use landbridge_noise::ServerTrust;
 use landbridge_proto::content;
 use landbridge_proto::login::Device;
 use landbridge_signal::TrustPolicy;
+use landbridge_stanza::chatstate::{ChatState, ChatStateOut};
 use landbridge_stanza::{MessageId, Profile};
 use landbridge_store::OutState;
 use landbridge_transport::{HttpClient, Transport};
@@ -22,6 +23,7 @@ use crate::error::{Ending, Error};
 use crate::event::{Event, EventQueue, Events};
 use crate::fetch::Fetched;
 use crate::keys::PeerKeys;
+use crate::messages::relate::Relation;
 use crate::seams::{Clock, SharedRng};
 use crate::session::Session;
 use crate::token::TokenSource;
@@ -327,6 +329,86 @@ impl Client {
         content: landbridge_proto::message::Message,
     ) -> Result<MessageId, Error> {
         crate::messages::send(&self.inner, to, &content).await
+    }
+
+    /// Answers a message of the chat, of either side, with a text. A copy of what it answers travels along.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `quoted` of this chat.
+    pub async fn reply(&self, to: &Jid, quoted: &MessageId, text: &str) -> Result<MessageId, Error> {
+        crate::messages::relate::send(&self.inner, to, quoted, Relation::Reply { text }).await
+    }
+
+    /// Reacts to a message of the chat, of either side, with one emoji. It replaces the reaction before.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
+    pub async fn react(&self, to: &Jid, target: &MessageId, emoji: &str) -> Result<MessageId, Error> {
+        crate::messages::relate::send(&self.inner, to, target, Relation::React { emoji }).await
+    }
+
+    /// Takes the reaction to a message back.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
+    pub async fn unreact(&self, to: &Jid, target: &MessageId) -> Result<MessageId, Error> {
+        crate::messages::relate::send(&self.inner, to, target, Relation::Unreact).await
+    }
+
+    /// Takes a message of our own back, for both sides.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
+    pub async fn revoke(&self, to: &Jid, target: &MessageId) -> Result<MessageId, Error> {
+        crate::messages::relate::send(&self.inner, to, target, Relation::Revoke).await
+    }
+
+    /// Replaces a text of our own, for both sides, as long as the profile allows: 15 minutes.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_text`](Self::send_text).
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
+    pub async fn edit(&self, to: &Jid, target: &MessageId, text: &str) -> Result<MessageId, Error> {
+        crate::messages::relate::send(&self.inner, to, target, Relation::Edit { text }).await
+    }
+
+    /// Shows the peer that the user writes, records, or has stopped. Only peers who are there see it; nothing is stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotConnected`], [`Error::BadAddress`], [`Error::Disconnected`].
+    pub async fn set_typing(&self, to: &Jid, state: ChatState) -> Result<(), Error> {
+        let session = self.inner.session()?;
+        let to = crate::messages::recipient(&self.inner, to)?;
+        session.send(&ChatStateOut { to, state }.to_node(&self.inner.profile)).await
     }
 
     /// How far a message has got, or `None` if there is no such message.

@@ -14,8 +14,11 @@ use axum::Router;
 use axum::routing::get;
 use landbridge::enlist::jwt::{Claims, RsaSigner, Token, issue};
 use landbridge::enlist::{UserIdentifier, generate_rsa_pem, jwks};
+use landbridge::proto::content;
+use landbridge::proto::message::MessageKey as ProtoKey;
 use landbridge::stanza::Profile;
 use landbridge::stanza::blocklist::BlockAction;
+use landbridge::stanza::chatstate::ChatState;
 use landbridge::stanza::profile::Resume;
 use landbridge::store::{MemoryStore, OutState, SqliteStore};
 use landbridge::transport::http_server::{HttpLimits, ServerHandle, serve};
@@ -223,5 +226,59 @@ async fn the_second_login_is_shorter_when_the_profile_says_so() {
         })
         .collect();
     assert_eq!(patterns, ["XX", "IK"]);
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_is_answered_reacted_to_edited_and_taken_back() {
+    let (sandbox, partner) = world().await;
+    let handle = sandbox.handle();
+    let client = builder(&sandbox, &partner).store(MemoryStore::new()).build().unwrap();
+    let mut events = client.events();
+    let own = client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    let bob = Jid::user(BOB);
+    let theirs = handle.phone_send_text(BOB, "alice", "Lunch tomorrow?").unwrap();
+    assert_eq!(text(&mut events).await, "Lunch tomorrow?");
+    client.set_typing(&bob, ChatState::Composing).await.unwrap();
+    let ours = client.reply(&bob, &theirs, "Yes, at noom").await.unwrap();
+    let sent = [
+        (ours.clone(), "text", Some("Yes, at noom"), &theirs),
+        (client.react(&bob, &theirs, "👍").await.unwrap(), "reaction", Some("👍"), &theirs),
+        (client.unreact(&bob, &theirs).await.unwrap(), "reaction_revoke", None, &theirs),
+        (client.edit(&bob, &ours, "Yes, at noon").await.unwrap(), "edit", None, &ours),
+        (client.revoke(&bob, &ours).await.unwrap(), "revoke", None, &ours),
+    ];
+    for (id, kind, text, about) in sent {
+        assert_eq!(client.wait_for(&bob, &id, OutState::Delivered).await.unwrap(), OutState::Delivered);
+        let shown = handle.phone_messages(BOB).unwrap();
+        let shown =
+            shown.iter().find(|message| message.id == id.as_str()).unwrap_or_else(|| panic!("no {kind}"));
+        assert_eq!((shown.kind.as_str(), shown.about.as_deref()), (kind, Some(about.as_str())));
+        assert!(text.is_none() || shown.text.as_deref().unwrap_or_default() == text.unwrap(), "{shown:?}");
+        assert_eq!(shown.failure, None);
+    }
+
+    // What the other side would refuse is not sent.
+    let unknown = "3EB0FFFFFFFF".parse().unwrap();
+    assert_eq!(client.react(&bob, &unknown, "👍").await.unwrap_err().code(), "no_such_message");
+    for refused in [
+        client.revoke(&bob, &theirs).await,
+        client.edit(&bob, &theirs, "No").await,
+        client.react(&bob, &theirs, "").await,
+        client.react(&bob, &theirs, "not an emoji at all").await,
+        client.reply(&bob, &theirs, "").await,
+    ] {
+        assert_eq!(refused.unwrap_err().code(), "content");
+    }
+
+    // And nobody takes back or edits a message of ours.
+    let plain = client.send_text(&bob, "mine").await.unwrap();
+    client.wait_for(&bob, &plain, OutState::Delivered).await.unwrap();
+    let key = || ProtoKey::own(own.to_string(), plain.as_str());
+    handle.phone_send(BOB, "alice", &content::revoke(key())).unwrap();
+    handle.phone_send(BOB, "alice", &content::edit(key(), content::text("yours"), 0)).unwrap();
+    handle.phone_send_text(BOB, "alice", "and now?").unwrap();
+    assert_eq!(text(&mut events).await, "and now?");
     sandbox.shutdown().await;
 }

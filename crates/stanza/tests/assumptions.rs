@@ -1,4 +1,6 @@
-//! `docs/assumptions.md` lists every field of the profile with its default.
+//! `docs/assumptions.md` lists every field of the profile with its default, and each of them is read by something.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::path::Path;
 

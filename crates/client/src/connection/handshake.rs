@@ -41,7 +41,8 @@ pub(super) async fn shake_hands(
     let payload = login_payload(inner, before, token, reason);
     match &before.known {
         Some(server) if server.usable_at(inner.clock.now()) => {
-            resume(inner, stream, before, server, &payload).await
+            // On the heap: most connections do without it.
+            Box::pin(resume(inner, stream, before, server, &payload)).await
         }
         _ => full(inner, stream, before, &payload).await,
     }

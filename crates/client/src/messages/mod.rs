@@ -3,6 +3,7 @@
 pub(crate) mod cipher;
 pub(crate) mod outbox;
 pub(crate) mod receive;
+pub(crate) mod relate;
 pub(crate) mod retry;
 
 use std::sync::Arc;

@@ -178,7 +178,7 @@ impl Server {
 
     /// Connects a client and serves its login.
     pub async fn connect(&mut self, client: &Client) -> Conn {
-        let (connected, conn) = tokio::join!(client.connect(), self.active());
+        let (connected, conn) = tokio::join!(Box::pin(client.connect()), Box::pin(self.active()));
         connected.unwrap();
         conn
     }

@@ -30,6 +30,8 @@ pub struct ContentProfile {
     pub max_list: usize,
     /// Longest text of a reaction.
     pub max_reaction_bytes: usize,
+    /// How long after a message an edit of it is offered (PEERS whatsapp-rust).
+    pub edit_sent_s: u64,
     /// Longest time until a message disappears.
     pub max_expiration_s: u32,
     /// Largest sender key distribution.
@@ -51,6 +53,7 @@ impl Default for ContentProfile {
             max_vcard_bytes: 64 * 1024,
             max_list: 257,
             max_reaction_bytes: 64,
+            edit_sent_s: 900,
             max_expiration_s: 7_776_000,
             max_sender_key_bytes: 1_024,
         }
