@@ -42,3 +42,9 @@ fn a_seed_replays_bit_for_bit() {
 fn two_receipts_of_one_message_are_two_acks() {
     run(&Config { seed: 120, clients: 4, phones: 4, steps: 200 });
 }
+
+#[test]
+fn two_hundred_parties() {
+    let report = run(&Config { seed: 1, clients: 100, phones: 100, steps: 600 });
+    assert!(report.shown > 300, "{report:?}");
+}
