@@ -47,8 +47,9 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[inline]
     pub(crate) fn new(bytes: Cow<'a, [u8]>, limits: &Limits) -> Result<Self, DecodeError> {
-        let tape = check(&bytes, limits)?;
-        Ok(Self { bytes, tape })
+        let mut frame = Self { bytes, tape: Tape::new() };
+        check(&frame.bytes, limits, &mut frame.tape)?;
+        Ok(frame)
     }
 
     /// The node to read from.

@@ -12,33 +12,34 @@ const FEW_ATTRIBUTES: u32 = 32;
 /// The least node: a list header of two bytes and a tag.
 const LEAST_NODE: usize = 3;
 
-/// Checks one stanza and gives its index.
-pub(crate) fn check(bytes: &[u8], limits: &Limits) -> Result<Tape, DecodeError> {
+/// Checks one stanza and writes its index to an empty `tape`: in place, because an index is slow to move.
+pub(crate) fn check(bytes: &[u8], limits: &Limits, tape: &mut Tape) -> Result<(), DecodeError> {
     if u32::try_from(bytes.len()).is_err() {
         return Err(DecodeError::new(Kind::TooLong, 0));
     }
-    let mut scan = Scan { reader: Reader::<false>::at(bytes, 0), tape: Tape::new() };
+    let mut scan = Scan { reader: Reader::<false>::at(bytes, 0), tape };
     let result = scan.nodes(NO_PARENT, limits.max_depth).and_then(|()| match scan.reader.left() {
         0 => Ok(()),
         _ => Err(Kind::Trailing),
     });
-    result.map(|()| scan.tape).map_err(|kind| DecodeError::new(kind, scan.reader.at))
+    result.map_err(|kind| DecodeError::new(kind, scan.reader.at))
 }
 
 /// Indexes what a node has composed below its `root`, of which `left` is the number of children.
 pub(crate) fn index(bytes: &[u8], root: Entry) -> Tape {
-    let mut scan = Scan { reader: Reader::<true>::at(bytes, root.content as usize), tape: Tape::new() };
-    scan.tape.push(root);
+    let mut tape = Tape::new();
+    tape.push(root);
     if root.kind == ContentKind::Children {
+        let mut scan = Scan { reader: Reader::<true>::at(bytes, root.content as usize), tape: &mut tape };
         let complete = scan.reader.body().and_then(|_| scan.nodes(0, usize::MAX));
         debug_assert_eq!(complete, Ok(()), "a node composes what it can read");
     }
-    scan.tape
+    tape
 }
 
 struct Scan<'a, const TRUSTED: bool> {
     reader: Reader<'a, TRUSTED>,
-    tape: Tape,
+    tape: &'a mut Tape,
 }
 
 impl<const TRUSTED: bool> Scan<'_, TRUSTED> {
