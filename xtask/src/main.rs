@@ -5,6 +5,7 @@ mod fuzz;
 mod legs;
 mod purity;
 mod run;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Fuzz the readers of outside bytes, coverage-guided, on the stable toolchain.
     Fuzz(fuzz::FuzzArgs),
+    /// Simulate many clients and phones under faults, in virtual time, seed after seed.
+    Sim(sim::SimArgs),
     /// Run the demo; arguments go to `landbridge demo`.
     Demo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Chore::Ci { require_all } => ci(Missing::from_flag(require_all)),
         Chore::Bench(args) => bench::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Sim(args) => sim::run(&args),
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()
         }

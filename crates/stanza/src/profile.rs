@@ -68,7 +68,8 @@ pub struct Profile {
 pub struct IqProfile {
     /// How long a request waits for its answer (PEERS: 75 s, Baileys 60 s).
     pub timeout_s: u64,
-    /// Code of the answer to a request of the server in an unknown namespace; `None`: stay silent, as PEERS do.
+    /// Code of the answer to a request of the server in an unknown namespace; `None`, in a file 0: stay silent, as PEERS do.
+    #[serde(with = "or_zero")]
     pub unknown_request_code: Option<u16>,
 }
 
@@ -167,7 +168,8 @@ impl Default for KeysProfile {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MailboxProfile {
-    /// Stanzas that the client asks for at a time; `None`: it does not ask (PEERS: Baileys 100, whatsapp-rust 200).
+    /// Stanzas that the client asks for at a time; `None`, in a file 0: it does not ask (PEERS: Baileys 100, whatsapp-rust 200).
+    #[serde(with = "or_zero")]
     pub batch: Option<u32>,
     /// Stanzas that the server sends unasked (PEERS whatsapp-rust).
     pub primer: u32,
@@ -337,6 +339,27 @@ impl Default for ServerProfile {
             identity_notice_days: 30,
             contact_first: ContactFirst::Allowed,
         }
+    }
+}
+
+/// "None" as 0, since TOML has no word for it and leaving the field out means its default.
+mod or_zero {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Copy + Default + Serialize, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.unwrap_or_default().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: Default + PartialEq + Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        let value = Option::<T>::deserialize(from)?;
+        Ok(value.filter(|value| *value != T::default()))
     }
 }
 
