@@ -183,12 +183,14 @@ pub(crate) async fn mark_read(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId])
         let Some((first, more)) = list.split_first() else { continue };
         let mut receipt = ReceiptOut::read(chat.clone(), first.clone(), now);
         receipt.more_ids = more.to_vec();
+        // Named after all of them: a receipt for some of the same messages must not take the place of this one.
+        let name = list.iter().map(MessageId::as_str).collect::<Vec<_>>().join(" ");
         owed.push(owe(
             inner,
             OwedClass::Read,
             &chat,
             None,
-            first.as_str(),
+            &name,
             &receipt.to_node(&inner.profile),
         )?);
     }

@@ -56,11 +56,8 @@ impl Opener {
         let token_url = self.settings.need(&remembered.token_url, "--token-url")?;
         let session = self.settings.need(&remembered.session, "--session")?;
         let http = HttpClient::builder().build().map_err(|error| Failure::from_error(&error))?;
-        let mut builder = Client::builder()
-            .store(store)
-            .profile(self.profile.clone())
-            .endpoint(chat.clone())
-            .token_source(
+        let mut builder =
+            Client::builder().store(store).profile(self.profile.clone()).endpoint(chat.clone()).token_source(
                 HttpTokenSource::new(http, token_url.clone(), session)
                     .renew_before(self.profile.token.renew_before_s),
             );
