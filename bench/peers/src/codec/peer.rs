@@ -6,7 +6,7 @@ use wacore_binary::{
     Node, NodeContentRef, NodeRef, marshal, marshal::unmarshal_ref, marshal_auto, marshal_exact,
 };
 
-use crate::spec::{Attr, Spec};
+use super::spec::{Attr, Spec};
 
 pub fn build(spec: &Spec) -> Node {
     let mut builder = NodeBuilder::new(spec.tag);
@@ -28,10 +28,10 @@ pub fn build(spec: &Spec) -> Node {
 type Encoder = fn(&Node) -> Vec<u8>;
 
 /// The peer's ways to encode; which is fastest depends on the stanza.
-pub const ENCODERS: [(&str, Encoder); 3] = [
-    ("marshal", |node| marshal(node).unwrap_or_default()),
-    ("marshal_auto", |node| marshal_auto(node).unwrap_or_default()),
-    ("marshal_exact", |node| marshal_exact(node).unwrap_or_default()),
+pub const ENCODERS: [Encoder; 3] = [
+    |node| marshal(node).unwrap_or_default(),
+    |node| marshal_auto(node).unwrap_or_default(),
+    |node| marshal_exact(node).unwrap_or_default(),
 ];
 
 #[expect(clippy::expect_used, reason = "the inputs can be decoded, or there is nothing to measure")]

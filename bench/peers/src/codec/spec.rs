@@ -23,7 +23,7 @@ pub enum Attr {
 
 pub fn load() -> Result<Vec<Input>, String> {
     let file: serde_json::Value =
-        serde_json::from_str(include_str!("../../inputs/wire.json")).map_err(|error| error.to_string())?;
+        serde_json::from_str(include_str!("../../../inputs/wire.json")).map_err(|error| error.to_string())?;
     let inputs = file["inputs"].as_array().ok_or("no inputs")?;
     inputs.iter().map(input).collect()
 }

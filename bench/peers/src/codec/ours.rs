@@ -4,7 +4,7 @@ use landbridge_wire::{
     ContentRef, EncodeOptions, Frame, Limits, Node, NodeRef, ValueRef, decode_payload_ref, encode_payload,
 };
 
-use crate::spec::{Attr, Spec};
+use super::spec::{Attr, Spec};
 
 pub fn build(spec: &Spec) -> Node {
     let mut node = Node::new(spec.tag);
