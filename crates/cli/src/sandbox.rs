@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// Whether enlistment and sending are limited in rate [default: on]
     #[arg(long, value_name = "WHETHER", env = "LANDBRIDGE_SANDBOX_RATE_LIMITS")]
     rate_limits: Option<RateLimits>,
-    /// Inject no faults; by default, some of every kind are injected, at low rates
+    /// Inject no faults; --calm=false injects some of every kind, at low rates [default: true]
     #[arg(
         long,
         value_name = "BOOL",
@@ -58,7 +58,7 @@ pub(crate) struct Args {
         env = "LANDBRIDGE_SANDBOX_CALM"
     )]
     calm: Option<bool>,
-    /// Inject ten times as many faults as by default
+    /// Inject ten times as many faults as --calm=false
     #[arg(
         long,
         value_name = "BOOL",
@@ -135,7 +135,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
 
 fn banner(ready: &Ready, report: &FaultReport) -> String {
     let faults = match report.faults.iter().filter(|fault| fault.probability > 0.0).count() {
-        0 => "none".to_owned(),
+        0 => "none (--calm=false: some, at low rates)".to_owned(),
         some => format!("{some} kinds, seed {} (--calm: none)", report.seed),
     };
     let Ready { ready: _, chat, enlist, jwks, control, root_key } = ready;
@@ -170,7 +170,7 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
     settings.calm = match (args.calm, args.storm.unwrap_or(false)) {
         (Some(true), true) => return Err(Failure::usage("a sandbox is calm or stormy, not both")),
         (_, true) => Calm::Storm,
-        (calm, false) if calm.or(file.calm).unwrap_or(false) => Calm::Calm,
+        (calm, false) if calm.or(file.calm).unwrap_or(true) => Calm::Calm,
         _ => Calm::Faults,
     };
     settings.faults = args.faults.iter().map(|fault| parse_fault(fault)).collect::<Result<_, _>>()?;

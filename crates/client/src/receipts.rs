@@ -185,14 +185,7 @@ pub(crate) async fn mark_read(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId])
         receipt.more_ids = more.to_vec();
         // Named after all of them: a receipt for some of the same messages must not take the place of this one.
         let name = list.iter().map(MessageId::as_str).collect::<Vec<_>>().join(" ");
-        owed.push(owe(
-            inner,
-            OwedClass::Read,
-            &chat,
-            None,
-            &name,
-            &receipt.to_node(&inner.profile),
-        )?);
+        owed.push(owe(inner, OwedClass::Read, &chat, None, &name, &receipt.to_node(&inner.profile))?);
     }
     let step = move |tx: &mut dyn StoreTx| {
         for answer in &owed {

@@ -68,21 +68,20 @@ pub struct Node {
 impl Node {
     /// A node without attributes and content.
     pub fn new(tag: &str) -> Self {
-        // Composed where it stands: a node that has just been written is slow to move.
-        let mut node = Self {
-            composer: Composer { bytes: Vec::with_capacity(FIRST_BYTES), marks: Marks::default() },
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        bytes.extend_from_slice(&EMPTY_HEAD);
+        let mut composer = Composer { bytes, marks: Marks::default() };
+        composer.name(tag, Pack::All);
+        Self {
+            content: composer.bytes.len() as u32,
+            composer,
             aside: None,
             tape: OnceLock::new(),
-            content: 0,
             attributes: 0,
             children: 0,
             keys: 0,
             kind: ContentKind::None,
-        };
-        node.composer.bytes.extend_from_slice(&EMPTY_HEAD);
-        node.composer.name(tag, Pack::All);
-        node.content = node.composer.bytes.len() as u32;
-        node
+        }
     }
 
     /// Sets an attribute. A key that is there already keeps its place and gets the new value.

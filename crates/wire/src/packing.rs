@@ -109,16 +109,10 @@ fn all_digits(bytes: u64) -> bool {
 pub(crate) fn pack(out: &mut Vec<u8>, text: &str, alphabet: Alphabet) {
     let (pairs, odd) = text.as_bytes().as_chunks::<2>();
     let header = (pairs.len() + odd.len()) as u8 | if odd.is_empty() { 0 } else { 128 };
-    let mut packed = [0; 2 + LONGEST.div_ceil(2)];
-    let [marker, count, places @ ..] = &mut packed;
-    (*marker, *count) = (alphabet.marker(), header);
-    for (place, [high, low]) in places.iter_mut().zip(pairs) {
-        *place = class(*high) << 4 | class(*low) & 15;
-    }
-    if let ([high], Some(place)) = (odd, places.get_mut(pairs.len())) {
-        *place = class(*high) << 4 | PAD;
-    }
-    out.extend_from_slice(packed.get(..2 + pairs.len() + odd.len()).unwrap_or_default());
+    // To where they belong: bytes that have just been written one by one are slow to move.
+    out.extend_from_slice(&[alphabet.marker(), header]);
+    out.extend(pairs.iter().map(|[high, low]| class(*high) << 4 | class(*low) & 15));
+    out.extend(odd.iter().map(|high| class(*high) << 4 | PAD));
 }
 
 /// Whether packed bytes keep to the rules. `odd` says that the last lower half is padding.

@@ -8,8 +8,8 @@ use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
-    Account, Blocking, ClientStore, IdentityEvent, InboxEntry, MessageKey, OutboxEntry, OwedAnswer, OwedClass,
-    SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
+    Account, Blocking, ClientStore, IdentityEvent, InboxEntry, MessageKey, OutboxEntry, OwedAnswer,
+    OwedClass, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
 };
 use table::Table;
 
