@@ -15,33 +15,40 @@ pub(crate) struct BenchArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// The codec beside wacore-binary, in a workspace of its own.
+    /// The codec beside wacore-binary and memcpy.
     Codec,
-    /// Noise transport and handshakes beside the raw cipher and curve.
+    /// Noise transport and handshakes beside the raw cipher and curve, wacore-noise and snow.
     Noise,
-    /// Signal encryption and decryption.
+    /// Signal encryption and decryption beside wacore-libsignal and the curve.
     Signal,
+    /// ring and curve25519-dalek beside aws-lc-rs.
+    Crypto,
+    /// The client as a small shared library beside whatsapp-rust: size and cold build.
+    Facade,
     /// Whole round trips between client, sandbox and phone over TCP.
     EndToEnd,
     /// Cold build time of crate `landbridge`, crates in its tree, size of the program.
     Build,
 }
 
-const ALL: [Part; 5] = [Part::Codec, Part::Noise, Part::Signal, Part::EndToEnd, Part::Build];
-
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
-    for part in if args.parts.is_empty() { &ALL[..] } else { &args.parts } {
+    for part in if args.parts.is_empty() { Part::value_variants() } else { &args.parts } {
         match part {
-            Part::Codec => {
-                Program::new("cargo").args(["run", "--release"]).dir(root().join("bench/peers")).run()?
-            }
-            Part::Noise => example("landbridge-noise", "speed")?,
-            Part::Signal => example("landbridge-signal", "speed")?,
+            Part::Codec => peers("codec")?,
+            Part::Noise => peers("noise")?,
+            Part::Signal => peers("signal")?,
+            Part::Crypto => peers("crypto")?,
+            Part::Facade => peers("facade")?,
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,
             Part::Build => build()?,
         }
     }
     Ok(())
+}
+
+/// The comparisons live in a workspace of their own, so that the peers stay out of ours.
+fn peers(part: &str) -> Outcome {
+    Program::new("cargo").args(["run", "--release", "--", part]).dir(root().join("bench/peers")).run()
 }
 
 fn example(package: &str, name: &str) -> Outcome {

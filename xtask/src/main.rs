@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod guard;
 mod legs;
 mod purity;
 mod run;
@@ -35,6 +36,8 @@ enum Chore {
     },
     /// Measure, and print the figures as tables.
     Bench(bench::BenchArgs),
+    /// Count instructions and compare with the limits (needs valgrind).
+    Guard(guard::GuardArgs),
     /// Fuzz the readers of outside bytes, coverage-guided, on the stable toolchain.
     Fuzz(fuzz::FuzzArgs),
     /// Simulate many clients and phones under faults, in virtual time, seed after seed.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => legs::run(&args.legs, Missing::from_flag(args.require_all)),
         Chore::Ci { require_all } => ci(Missing::from_flag(require_all)),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Guard(args) => guard::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Demo { args } => {
