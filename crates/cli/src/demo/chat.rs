@@ -70,7 +70,7 @@ fn show(event: &Event) -> Result<(), Failure> {
             ))
         }
         Event::MessageState { id, state, .. } => {
-            output::line(&format!("       {id} is {state:?}").to_lowercase())
+            output::line(&format!("       {id} is {}", format!("{state:?}").to_lowercase()))
         }
         Event::IdentityChanged { peer, .. } => {
             output::line(&format!("  The security code of {peer} changed."))
