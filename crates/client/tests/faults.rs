@@ -98,8 +98,12 @@ async fn exchange(calm: Calm, seed: u64) {
     let bob = Jid::user(BOB);
     for n in 0..EACH_WAY {
         // The first one needs a connection; the others are stored whatever the connection is.
-        while client.send_text(&bob, &format!("to {n}")).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        loop {
+            let seen = handle.last_event();
+            if client.send_text(&bob, &format!("to {n}")).await.is_ok() {
+                break;
+            }
+            handle.wait_for(seen, |_| true).await;
         }
         handle.phone_send_text(BOB, "alice", &format!("from {n}")).unwrap();
     }
@@ -132,8 +136,12 @@ async fn exchange(calm: Calm, seed: u64) {
     handle.set_faults(Some(Calm::Calm), None);
     let alice = client.address().await.unwrap().unwrap().to_string();
     let left = || handle.users().unwrap().iter().find(|user| user.jid == alice).unwrap().mailbox;
-    while left() > 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+    loop {
+        let seen = handle.last_event();
+        if left() == 0 {
+            break;
+        }
+        handle.wait_for(seen, |_| true).await;
     }
     client.disconnect().await;
     assert_eq!(run.await.unwrap().code(), "disconnected");
