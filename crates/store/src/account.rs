@@ -112,8 +112,8 @@ pub trait AccountStore {
     /// [`StoreError::NoAccount`] if there is none.
     fn set_enlistment(&mut self, enlistment: &Enlistment) -> Result<(), StoreError>;
 
-    /// Destroys every key (identity, Noise, prekeys, sessions, remote identities), the facts, the blocklist and what
-    /// is owed; messages still pending fail, since their ciphertext belongs to those sessions. Once the server has
+    /// Destroys every key (identity, Noise, prekeys, sessions, remote identities), the facts, the blocklist, what is
+    /// remembered of peers and what is owed; messages still pending fail, since their ciphertext belongs to those sessions. Once the server has
     /// confirmed a deletion, at `at` unix seconds. Messages stay: history is the application's.
     ///
     /// # Errors

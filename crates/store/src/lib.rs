@@ -13,6 +13,7 @@
 //! | [`Outbox`] | messages with content, ciphertext and state | sending, acks, receipts |
 //! | [`Owed`] | receipts and acks to be sent | receiving |
 //! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
+//! | [`PeerBook`] | which identity is verified, whether sending is held, when a session was rebuilt | identity changes, verifying, retries |
 //!
 //! Two backends: [`SqliteStore`] (feature `sqlite`, on by default) and [`MemoryStore`]. A backend of your own runs the suite of [`conformance`].
 //! The crate reads no clock, makes no keys and knows no stanza: times are unix seconds given by the caller, addresses are text, contents are bytes.
@@ -43,6 +44,7 @@ mod keybook;
 mod memory;
 mod outbox;
 mod owed;
+mod peers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -55,6 +57,7 @@ pub use keybook::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry};
 pub use memory::MemoryStore;
 pub use outbox::{Advanced, OutState, OutTimes, Outbox, OutboxEntry, OutboxMessage, Progress, Recrypt};
 pub use owed::{Owed, OwedAnswer, OwedClass, OwedEntry};
+pub use peers::{HeldRetry, PeerBook, PeerRecord};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
@@ -91,7 +94,7 @@ pub enum Blocking {
 ///
 /// Reads see the transaction's own writes. After an error, drop the transaction: its writes may be incomplete.
 pub trait StoreTx:
-    SignalStore + AccountStore + PreKeyBook + Inbox + Outbox + Owed + Blocklist + IdentityEvents
+    SignalStore + AccountStore + PreKeyBook + Inbox + Outbox + Owed + Blocklist + IdentityEvents + PeerBook
 {
     /// Makes everything written in this transaction durable, as one.
     ///

@@ -16,7 +16,8 @@ pub struct OutboxMessage {
     pub kind: String,
     /// The content before padding and encryption, kept so that a retry can be answered.
     pub plaintext: Vec<u8>,
-    /// The stanza with its ciphertext, as it is written. A resend sends these same bytes.
+    /// The stanza with its ciphertext, as it is written. A resend sends these same bytes. Empty while the message waits to
+    /// be encrypted.
     pub stanza: Vec<u8>,
     /// When it was made, in unix seconds.
     pub created_at: u64,
@@ -200,6 +201,12 @@ pub trait Outbox {
     /// The backend fails, or a record does not parse.
     fn pending(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError>;
 
+    /// Whether a pending message to this recipient waits to be encrypted.
+    ///
+    /// # Errors
+    /// The backend fails.
+    fn has_unsealed(&self, recipient: &str) -> Result<bool, StoreError>;
+
     /// Moves a message forward, never back. `at` is in unix seconds.
     ///
     /// # Errors
@@ -243,6 +250,7 @@ pub trait Outbox {
 pub enum Recrypt {
     /// The recipient asked for it.
     Retry,
-    /// The recipient's identity changed before the message was acked.
+    /// It had not been encrypted for the recipient's present session: it waited, or the identity changed before the
+    /// message was acked.
     NewIdentity,
 }

@@ -59,6 +59,8 @@ pub fn wiping_leaves_history_only(store: &mut dyn ClientStore) {
     assert!(tx.signed_prekeys().expect("signed prekeys").is_empty());
     assert!(tx.owed(10).expect("owed").is_empty());
     assert!(tx.blocked().expect("blocklist").is_empty());
+    assert!(tx.peers().expect("peers").is_empty());
+    assert!(tx.peers_with_held_retries().expect("retries").is_empty());
     assert!(tx.fact(FACT).expect("fact").is_none());
     assert_eq!(tx.seen(&incoming("in-1").key).expect("seen"), Seen::Stored);
     let waiting = tx.outgoing(&peer(), "waiting").expect("outgoing").expect("kept");

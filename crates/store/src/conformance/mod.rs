@@ -16,13 +16,14 @@ mod inbox;
 mod keys;
 mod lists;
 mod outbox;
+mod peers;
 
 use landbridge_curve::PrivateKey;
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
 
 use crate::{
-    Account, BlockChange, ClientStore, Enlistment, Fact, InboxMessage, MessageKey, OutboxMessage, OwedAnswer,
-    OwedClass, StoreTx,
+    Account, BlockChange, ClientStore, Enlistment, Fact, HeldRetry, InboxMessage, MessageKey, OutboxMessage,
+    OwedAnswer, OwedClass, PeerRecord, StoreTx,
 };
 
 pub use account::{
@@ -43,6 +44,7 @@ pub use outbox::{
     outbox_keeps_order, resend_sends_the_same_bytes, sent_content_can_be_forgotten,
     states_end_the_same_in_any_order,
 };
+pub use peers::{held_retries_wait, peers_are_remembered, unsealed_messages_are_known};
 
 /// Makes a `#[test]` of each case of the [suite](crate::conformance); the argument gives an empty store.
 #[macro_export]
@@ -56,6 +58,7 @@ macro_rules! store_conformance {
             messages_are_stored_once unconfirmed_come_in_order undecryptable_copies_are_counted_once content_can_be_forgotten
             outbox_keeps_order states_end_the_same_in_any_order resend_sends_the_same_bytes sent_content_can_be_forgotten
             owed_answers_keep_their_order blocklist_follows_the_server identity_changes_make_one_notice
+            peers_are_remembered held_retries_wait unsealed_messages_are_known
         }
     };
     (@cases $empty:expr => $($case:ident)*) => {
@@ -179,6 +182,9 @@ fn fill(tx: &mut dyn StoreTx) {
     tx.owe(&receipt("in-1")).expect("owe");
     tx.change_block("491701234567@s.whatsapp.net", BlockChange::Block, Some("hash-1")).expect("block");
     tx.note_identity_change(&peer(), None, Some(&key(3).public()), 100).expect("identity event");
+    let verified = PeerRecord { verified: Some(key(3).public()), ..PeerRecord::default() };
+    tx.set_peer(&peer(), &verified).expect("peer");
+    tx.hold_retry(&peer(), &HeldRetry { id: "out-1".into(), count: 1, t: 100 }).expect("retry");
 }
 
 /// Changes or deletes what [`fill`] wrote.
@@ -201,6 +207,10 @@ fn change(tx: &mut dyn StoreTx) {
     tx.replace_blocklist(&[], None).expect("blocklist");
     tx.note_identity_change(&peer(), None, Some(&key(4).public()), 102).expect("identity event");
     tx.confirm_identity_change(1).expect("confirm");
+    let held =
+        PeerRecord { was_verified: Some(key(3).public()), held_since: Some(102), ..PeerRecord::default() };
+    tx.set_peer(&peer(), &held).expect("peer");
+    tx.settle_retry(&peer(), "out-1").expect("retry");
 }
 
 /// Everything that the traits show, as text.
@@ -215,7 +225,7 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         .map(|entry| (entry.key.id, entry.uploaded))
         .collect();
     format!(
-        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         tx.fact(FACT).expect("fact"),
         tx.prekey_counts().expect("counts"),
         tx.load_session(&address).expect("session").is_some(),
@@ -231,5 +241,7 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         tx.blocklist_hash().expect("hash"),
         tx.unconfirmed_identity_changes(100).expect("identity events"),
         tx.next_signed_prekey_id().expect("next id"),
+        tx.peers().expect("peers"),
+        tx.held_retries(&peer(), 100).expect("held retries"),
     )
 }

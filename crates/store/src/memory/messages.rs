@@ -91,6 +91,17 @@ impl Inbox for MemoryTx<'_> {
 }
 
 impl MemoryTx<'_> {
+    /// Stores an entry, and keeps the list of those that wait to be encrypted.
+    pub(super) fn put_outbox(&mut self, entry: OutboxEntry) {
+        let key = (entry.message.recipient.clone(), entry.seq);
+        if entry.state == OutState::Pending && entry.message.stanza.is_empty() {
+            self.tables.unsealed.put(key, ());
+        } else {
+            self.tables.unsealed.remove(&key);
+        }
+        self.tables.outbox.put(entry.seq, entry);
+    }
+
     fn outbox_entry(&self, recipient: &str, id: &str) -> Option<OutboxEntry> {
         let seq = self.tables.outbox_keys.get(&(recipient.to_owned(), id.to_owned()))?;
         self.tables.outbox.get(seq).cloned()
@@ -112,7 +123,7 @@ impl Outbox for MemoryTx<'_> {
             failure: None,
             retries: 0,
         };
-        self.tables.outbox.put(seq, entry);
+        self.put_outbox(entry);
         self.tables.outbox_keys.put(key, seq);
         Ok(seq)
     }
@@ -120,6 +131,11 @@ impl Outbox for MemoryTx<'_> {
     fn pending(&self, after: u64, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
         let later = self.tables.outbox.after(after).map(|(_, entry)| entry);
         Ok(later.filter(|entry| entry.state == OutState::Pending).take(limit).cloned().collect())
+    }
+
+    fn has_unsealed(&self, recipient: &str) -> Result<bool, StoreError> {
+        let theirs = self.tables.unsealed.after((recipient.to_owned(), 0)).next();
+        Ok(theirs.is_some_and(|((of, _), ())| of == recipient))
     }
 
     fn advance(
@@ -131,7 +147,7 @@ impl Outbox for MemoryTx<'_> {
     ) -> Result<Advanced, StoreError> {
         let Some(mut entry) = self.outbox_entry(recipient, id) else { return Ok(Advanced::Unknown) };
         let advanced = entry.apply(progress, at);
-        self.tables.outbox.put(entry.seq, entry);
+        self.put_outbox(entry);
         Ok(advanced)
     }
 
@@ -148,7 +164,7 @@ impl Outbox for MemoryTx<'_> {
             entry.retries = entry.retries.saturating_add(1);
         }
         let retries = entry.retries;
-        self.tables.outbox.put(entry.seq, entry);
+        self.put_outbox(entry);
         Ok(Some(retries))
     }
 
@@ -169,7 +185,7 @@ impl Outbox for MemoryTx<'_> {
         for mut entry in old {
             entry.message.plaintext = Vec::new();
             entry.message.stanza = Vec::new();
-            self.tables.outbox.put(entry.seq, entry);
+            self.put_outbox(entry);
         }
         Ok(forgotten)
     }

@@ -1,6 +1,7 @@
 //! A store in memory, for tests and simulations.
 
 mod messages;
+mod peers;
 mod protocol;
 mod table;
 
@@ -8,8 +9,8 @@ use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
-    Account, Blocking, ClientStore, IdentityEvent, InboxEntry, MessageKey, OutboxEntry, OwedAnswer,
-    OwedClass, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
+    Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, MessageKey, OutboxEntry,
+    OwedAnswer, OwedClass, PeerRecord, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
 };
 use table::Table;
 
@@ -77,11 +78,16 @@ struct Tables {
     outbox: Table<u64, OutboxEntry>,
     /// (recipient, id) to position.
     outbox_keys: Table<(String, String), u64>,
+    /// Recipient and position of what waits to be encrypted.
+    unsealed: Table<(String, u64), ()>,
     owed: Table<u64, OwedAnswer>,
     owed_keys: Table<OwedKey, u64>,
     blocked: Table<String, ()>,
     blocklist_hash: Table<(), String>,
     identity_events: Table<u64, IdentityEvent>,
+    peers: Table<String, PeerRecord>,
+    /// By peer and message id.
+    held_retries: Table<(String, String), HeldRetry>,
 }
 
 /// Does the same to every table, so that none is forgotten: a new field does not compile without a place here.
@@ -102,11 +108,14 @@ macro_rules! each_table {
             undecryptable,
             outbox,
             outbox_keys,
+            unsealed,
             owed,
             owed_keys,
             blocked,
             blocklist_hash,
             identity_events,
+            peers,
+            held_retries,
         } = $tables;
         account.$method();
         facts.$method();
@@ -122,11 +131,14 @@ macro_rules! each_table {
         undecryptable.$method();
         outbox.$method();
         outbox_keys.$method();
+        unsealed.$method();
         owed.$method();
         owed_keys.$method();
         blocked.$method();
         blocklist_hash.$method();
         identity_events.$method();
+        peers.$method();
+        held_retries.$method();
     }};
 }
 

@@ -53,11 +53,13 @@ impl AccountStore for MemoryTx<'_> {
         tables.owed_keys.clear();
         tables.blocked.clear();
         tables.blocklist_hash.clear();
+        tables.peers.clear();
+        tables.held_retries.clear();
         let outbox = tables.outbox.iter().map(|(_, entry)| entry);
         let pending: Vec<_> = outbox.filter(|entry| entry.state == OutState::Pending).cloned().collect();
         for mut entry in pending {
             entry.apply(Progress::Failed { reason: ACCOUNT_DELETED }, at);
-            tables.outbox.put(entry.seq, entry);
+            self.put_outbox(entry);
         }
         Ok(())
     }

@@ -96,6 +96,8 @@ impl AccountStore for SqliteTx<'_> {
             "DELETE FROM owed",
             "DELETE FROM blocked",
             "DELETE FROM blocklist_version",
+            "DELETE FROM peer",
+            "DELETE FROM held_retry",
         ] {
             self.run("wipe keys", sql, [])?;
         }

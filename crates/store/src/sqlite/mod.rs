@@ -5,6 +5,7 @@ mod inbox;
 mod keybook;
 mod lists;
 mod outbox;
+mod peers;
 mod signal;
 mod tx;
 
@@ -22,7 +23,8 @@ use tx::SqliteTx;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"LBst");
 
 /// Schema changes, in order: entry n takes a file from schema n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../migrations/0001_initial.sql"), include_str!("../../migrations/0002_peers.sql")];
 
 /// How long to wait for another process that is just closing the same store.
 const BUSY_WAIT: Duration = Duration::from_millis(500);

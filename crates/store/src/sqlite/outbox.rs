@@ -75,6 +75,11 @@ impl Outbox for SqliteTx<'_> {
         found.into_iter().map(known).collect()
     }
 
+    fn has_unsealed(&self, recipient: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM outbox WHERE recipient = ?1 AND state = 0 AND length(stanza) = 0 LIMIT 1";
+        Ok(self.one("look for waiting messages", sql, [recipient], |_| Ok(()))?.is_some())
+    }
+
     fn advance(
         &mut self,
         recipient: &str,
