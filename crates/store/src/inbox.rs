@@ -51,12 +51,14 @@ impl std::fmt::Debug for InboxMessage {
 /// A stored message with its place in the order of arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboxEntry {
-    /// Position in the order of arrival, from 1, growing, never reused.
+    /// Position in the order of arrival, from 1, growing, never reused. It changes once if the message waits for another one.
     pub seq: u64,
-    /// The message.
+    /// The message. `plaintext` is empty once forgotten, wiped or moved to a relation.
     pub message: InboxMessage,
     /// Whether the application has confirmed it.
     pub confirmed: bool,
+    /// Whether it took the place of an undecryptable record.
+    pub recovered: bool,
 }
 
 /// A message that could not be decrypted.
@@ -174,7 +176,8 @@ pub trait Inbox {
     /// The backend fails, or a record does not parse.
     fn message(&self, key: &MessageKey) -> Result<Option<InboxEntry>, StoreError>;
 
-    /// Wipes the content of confirmed messages with server time before `before`; their dedupe keys stay. Returns how many.
+    /// Wipes the content of confirmed messages with server time before `before`, and of edits from before that; their dedupe
+    /// keys stay. Returns how many messages.
     ///
     /// # Errors
     /// The backend fails.

@@ -10,6 +10,7 @@
 //! | [`AccountStore`] | own keys and names, enlistment, protocol facts | enlistment, login, deletion |
 //! | [`PreKeyBook`] | which keys are where | upload, rotation |
 //! | [`Inbox`] | messages with raw content, dedupe keys, undecryptable ones | receiving |
+//! | [`Relations`] | reactions, edits and revokes, and those whose message has not come yet | receiving, sending |
 //! | [`Outbox`] | messages with content, ciphertext and state | sending, acks, receipts |
 //! | [`Owed`] | receipts and acks to be sent | receiving |
 //! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
@@ -45,6 +46,7 @@ mod memory;
 mod outbox;
 mod owed;
 mod peers;
+mod relations;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -58,6 +60,7 @@ pub use memory::MemoryStore;
 pub use outbox::{Advanced, OutState, OutTimes, Outbox, OutboxEntry, OutboxMessage, Progress, Recrypt};
 pub use owed::{Owed, OwedAnswer, OwedClass, OwedEntry};
 pub use peers::{HeldRetry, PeerBook, PeerRecord};
+pub use relations::{Related, Relation, RelationKind, Relations, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 
@@ -94,7 +97,16 @@ pub enum Blocking {
 ///
 /// Reads see the transaction's own writes. After an error, drop the transaction: its writes may be incomplete.
 pub trait StoreTx:
-    SignalStore + AccountStore + PreKeyBook + Inbox + Outbox + Owed + Blocklist + IdentityEvents + PeerBook
+    SignalStore
+    + AccountStore
+    + PreKeyBook
+    + Inbox
+    + Relations
+    + Outbox
+    + Owed
+    + Blocklist
+    + IdentityEvents
+    + PeerBook
 {
     /// Makes everything written in this transaction durable, as one.
     ///

@@ -5,7 +5,7 @@
 use landbridge_curve::PrivateKey;
 use landbridge_store::{
     BlockChange, ClientStore, InboxMessage, MemoryStore, MessageKey, OutboxMessage, OwedAnswer, OwedClass,
-    Progress, Recrypt, SqliteStore, StoreTx,
+    Progress, Recrypt, Relation, RelationKind, SqliteStore, StoreTx, Target,
 };
 use proptest::prelude::*;
 
@@ -28,10 +28,19 @@ enum Op {
     Reoffer,
     Owe { id: u8, class: u8 },
     Settle { seq: u64 },
+    SetAside { seq: u64, target: u8, most: usize },
+    Release { seq: u64 },
+    Discard { seq: u64 },
+    DiscardWaiting { before: u64 },
+    Relate { target: u8, own: bool, kind: u8, by: Option<u8>, id: u8, at_ms: i64 },
     Block { jid: u8, block: bool },
     ReplaceBlocklist { jids: Vec<u8> },
     Identity { peer: u8, new: Option<u8>, at: u64 },
     ConfirmIdentity { seq: u64 },
+}
+
+fn target(id: u8, own: bool) -> Target {
+    if own { Target::own(PEER, id.to_string()) } else { Target::theirs(PEER, id.to_string()) }
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -55,6 +64,15 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Op::Reoffer),
         (id(), 0..5_u8).prop_map(|(id, class)| Op::Owe { id, class }),
         (0..8_u64).prop_map(|seq| Op::Settle { seq }),
+        ((0..8_u64), id(), 0..4_usize).prop_map(|(seq, target, most)| Op::SetAside { seq, target, most }),
+        (0..8_u64).prop_map(|seq| Op::Release { seq }),
+        (0..8_u64).prop_map(|seq| Op::Discard { seq }),
+        t().prop_map(|before| Op::DiscardWaiting { before }),
+        (id(), any::<bool>(), 0..3_u8, any::<bool>(), id(), -2..3_i64).prop_map(
+            |(target, own, kind, by_peer, id, at_ms)| {
+                Op::Relate { target, own, kind, by: by_peer.then_some(id), id, at_ms }
+            }
+        ),
         (id(), any::<bool>()).prop_map(|(jid, block)| Op::Block { jid, block }),
         prop::collection::vec(id(), 0..4).prop_map(|jids| Op::ReplaceBlocklist { jids }),
         (0..3_u8, prop::option::of(0..3_u8), t()).prop_map(|(peer, new, at)| Op::Identity { peer, new, at }),
@@ -67,6 +85,11 @@ fn key(id: u8) -> MessageKey {
 }
 
 const PEER: &str = "peer@s.whatsapp.net";
+
+fn unconfirmed(tx: &dyn StoreTx, seq: u64) -> bool {
+    let first = tx.unconfirmed(seq.saturating_sub(1), 1).unwrap();
+    first.first().is_some_and(|entry| entry.seq == seq && !entry.message.plaintext.is_empty())
+}
 
 /// Performs one call and gives its answer as text.
 fn perform(tx: &mut dyn StoreTx, op: &Op) -> String {
@@ -137,6 +160,30 @@ fn perform(tx: &mut dyn StoreTx, op: &Op) -> String {
                 owed.iter().skip(usize::try_from(seq).unwrap()).take(1).map(|entry| entry.seq).collect();
             format!("{:?}", tx.settle(&seqs))
         }
+        // A message that has done something already does nothing else: so says the receiving path.
+        Op::SetAside { seq, target, most } => match unconfirmed(tx, seq) {
+            true => format!("{:?}", tx.set_aside(seq, &target.to_string(), most)),
+            false => String::new(),
+        },
+        Op::Release { seq } => format!("{:?}", tx.release(seq)),
+        Op::Discard { seq } => match unconfirmed(tx, seq) {
+            true => format!("{:?}", tx.discard(seq)),
+            false => String::new(),
+        },
+        Op::DiscardWaiting { before } => format!("{:?}", tx.discard_waiting(before)),
+        Op::Relate { by: Some(by), .. } if tx.relation_of(&key(by)).unwrap().is_some() => String::new(),
+        Op::Relate { target: on, own, kind, by, id, at_ms } => {
+            let relation = Relation {
+                target: target(on, own),
+                kind: RelationKind::from_code(kind).unwrap(),
+                sender: by.map(|_| PEER.to_owned()),
+                id: id.to_string(),
+                at_ms,
+                t: 50,
+                content: vec![id],
+            };
+            format!("{:?}", tx.relate(&relation))
+        }
         Op::Block { jid, block } => {
             let change = if block { BlockChange::Block } else { BlockChange::Unblock };
             format!("{:?}", tx.change_block(&jid.to_string(), change, block.then_some("hash")))
@@ -160,9 +207,13 @@ fn picture(tx: &mut dyn StoreTx) -> String {
     let outbox: Vec<_> = (0..6).map(|id: u8| tx.outgoing(PEER, &id.to_string()).unwrap()).collect();
     let prekeys: Vec<_> =
         tx.prekeys_to_upload(1000).unwrap().into_iter().map(|key| (key.id, *key.key.as_bytes())).collect();
+    let waiting: Vec<_> = (0..6).map(|id: u8| tx.waiting(PEER, &id.to_string()).unwrap()).collect();
+    let both = [false, true].into_iter().flat_map(|own| (0..6).map(move |id| target(id, own)));
+    let relations: Vec<_> = both.map(|target| tx.relations(&target).unwrap()).collect();
+    let done: Vec<_> = (0..6).map(|id| tx.relation_of(&key(id)).unwrap()).collect();
     let owed: Vec<_> = tx.owed(1000).unwrap().into_iter().map(|entry| entry.answer).collect();
     format!(
-        "{seen:?}\n{inbox:?}\n{outbox:?}\n{prekeys:?}\n{owed:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+        "{seen:?}\n{inbox:?}\n{outbox:?}\n{prekeys:?}\n{owed:?}\n{waiting:?}\n{relations:?}\n{done:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
         tx.unconfirmed(0, 1000).unwrap(),
         tx.pending(0, 1000).unwrap(),
         tx.prekey_counts().unwrap(),

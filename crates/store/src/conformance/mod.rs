@@ -17,13 +17,14 @@ mod keys;
 mod lists;
 mod outbox;
 mod peers;
+mod relations;
 
 use landbridge_curve::PrivateKey;
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
 
 use crate::{
     Account, BlockChange, ClientStore, Enlistment, Fact, HeldRetry, InboxMessage, MessageKey, OutboxMessage,
-    OwedAnswer, OwedClass, PeerRecord, StoreTx,
+    OwedAnswer, OwedClass, PeerRecord, Relation, RelationKind, StoreTx, Target,
 };
 
 pub use account::{
@@ -46,6 +47,10 @@ pub use outbox::{
 };
 pub use peers::{held_retries_wait, peers_are_remembered, unsealed_messages_are_known};
 
+pub use relations::{
+    messages_wait_for_their_target, only_the_newest_relation_counts, revokes_wipe_their_target,
+};
+
 /// Makes a `#[test]` of each case of the [suite](crate::conformance); the argument gives an empty store.
 #[macro_export]
 macro_rules! store_conformance {
@@ -57,6 +62,7 @@ macro_rules! store_conformance {
             signed_prekeys_keep_old_halves sessions_and_identities_round_trip
             messages_are_stored_once unconfirmed_come_in_order undecryptable_copies_are_counted_once content_can_be_forgotten
             outbox_keeps_order states_end_the_same_in_any_order resend_sends_the_same_bytes sent_content_can_be_forgotten
+            messages_wait_for_their_target only_the_newest_relation_counts revokes_wipe_their_target
             owed_answers_keep_their_order blocklist_follows_the_server identity_changes_make_one_notice
             peers_are_remembered held_retries_wait unsealed_messages_are_known
         }
@@ -154,6 +160,12 @@ fn outgoing(id: &str) -> OutboxMessage {
     }
 }
 
+/// A relation of the peer, brought by the message `id`.
+fn relation(target: Target, kind: RelationKind, id: &str, at_ms: i64) -> Relation {
+    let content = format!("content of {id}").into_bytes();
+    Relation { target, kind, sender: Some(peer()), id: id.into(), at_ms, t: 100, content }
+}
+
 fn receipt(id: &str) -> OwedAnswer {
     OwedAnswer {
         class: OwedClass::Delivery,
@@ -178,7 +190,10 @@ fn fill(tx: &mut dyn StoreTx) {
     tx.approve_identity(&address, &key(3).public()).expect("approval");
     tx.store_message(&incoming("in-1")).expect("message");
     tx.record_failure(&MessageKey::direct(peer(), "bad-1"), 100, 0, "no session").expect("failure");
+    tx.store_message(&incoming("waits")).expect("message");
+    tx.set_aside(2, "later", 9).expect("set aside");
     tx.enqueue(&outgoing("out-1")).expect("enqueue");
+    tx.relate(&relation(Target::own(peer(), "out-1"), RelationKind::Reaction, "r-1", 1)).expect("relate");
     tx.owe(&receipt("in-1")).expect("owe");
     tx.change_block("491701234567@s.whatsapp.net", BlockChange::Block, Some("hash-1")).expect("block");
     tx.note_identity_change(&peer(), None, Some(&key(3).public()), 100).expect("identity event");
@@ -201,6 +216,9 @@ fn change(tx: &mut dyn StoreTx) {
     tx.save_remote_identity(&address, &key(4).public()).expect("identity");
     tx.store_message(&incoming("bad-1")).expect("message");
     tx.confirm(1).expect("confirm");
+    tx.release(2).expect("release");
+    tx.relate(&relation(Target::own(peer(), "out-1"), RelationKind::Reaction, "r-2", 2)).expect("relate");
+    tx.relate(&relation(Target::theirs(peer(), "in-1"), RelationKind::Revoke, "r-3", 2)).expect("relate");
     tx.advance(&peer(), "out-1", crate::Progress::Read, 102).expect("advance");
     tx.owe(&receipt("bad-1")).expect("owe");
     tx.settle(&[1]).expect("settle");
@@ -225,7 +243,7 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         .map(|entry| (entry.key.id, entry.uploaded))
         .collect();
     format!(
-        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         tx.fact(FACT).expect("fact"),
         tx.prekey_counts().expect("counts"),
         tx.load_session(&address).expect("session").is_some(),
@@ -234,6 +252,9 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         tx.unconfirmed(0, 100).expect("inbox"),
         tx.message(&incoming("in-1").key).expect("message"),
         tx.seen(&MessageKey::direct(peer(), "bad-1")).expect("seen"),
+        tx.waiting(&peer(), "later").expect("waiting"),
+        tx.relations(&Target::own(peer(), "out-1")).expect("relations"),
+        tx.relations(&Target::theirs(peer(), "in-1")).expect("relations"),
         tx.pending(0, 100).expect("outbox"),
         tx.outgoing(&peer(), "out-1").expect("outgoing"),
         tx.owed(100).expect("owed"),

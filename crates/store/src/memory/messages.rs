@@ -23,13 +23,11 @@ impl Inbox for MemoryTx<'_> {
             return Ok(Stored::Duplicate);
         }
         let seq = self.tables.inbox.next_seq();
-        self.tables.inbox.put(seq, InboxEntry { seq, message: message.clone(), confirmed: false });
+        let recovered = self.tables.undecryptable.remove(&message.key);
+        let entry = InboxEntry { seq, message: message.clone(), confirmed: false, recovered };
+        self.tables.inbox.put(seq, entry);
         self.tables.inbox_keys.put(message.key.clone(), seq);
-        if self.tables.undecryptable.remove(&message.key) {
-            Ok(Stored::Recovered { seq })
-        } else {
-            Ok(Stored::New { seq })
-        }
+        Ok(if recovered { Stored::Recovered { seq } } else { Stored::New { seq } })
     }
 
     fn record_failure(
@@ -86,6 +84,7 @@ impl Inbox for MemoryTx<'_> {
             entry.message.plaintext = Vec::new();
             self.tables.inbox.put(entry.seq, entry);
         }
+        self.forget_edits(before);
         Ok(forgotten)
     }
 }
@@ -102,7 +101,7 @@ impl MemoryTx<'_> {
         self.tables.outbox.put(entry.seq, entry);
     }
 
-    fn outbox_entry(&self, recipient: &str, id: &str) -> Option<OutboxEntry> {
+    pub(super) fn outbox_entry(&self, recipient: &str, id: &str) -> Option<OutboxEntry> {
         let seq = self.tables.outbox_keys.get(&(recipient.to_owned(), id.to_owned()))?;
         self.tables.outbox.get(seq).cloned()
     }

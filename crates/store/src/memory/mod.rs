@@ -3,6 +3,7 @@
 mod messages;
 mod peers;
 mod protocol;
+mod relations;
 mod table;
 
 use landbridge_curve::{PrivateKey, PublicKey};
@@ -10,7 +11,7 @@ use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
     Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, MessageKey, OutboxEntry,
-    OwedAnswer, OwedClass, PeerRecord, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
+    OwedAnswer, OwedClass, PeerRecord, Relation, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
 };
 use table::Table;
 
@@ -75,6 +76,11 @@ struct Tables {
     inbox: Table<u64, InboxEntry>,
     inbox_keys: Table<MessageKey, u64>,
     undecryptable: Table<MessageKey, Undecryptable>,
+    /// (chat, position) to what the message waits for.
+    waiting: Table<(String, u64), String>,
+    relations: Table<relations::Slot, Relation>,
+    /// Received messages to what they have done.
+    relation_keys: Table<MessageKey, relations::Slot>,
     outbox: Table<u64, OutboxEntry>,
     /// (recipient, id) to position.
     outbox_keys: Table<(String, String), u64>,
@@ -106,6 +112,9 @@ macro_rules! each_table {
             inbox,
             inbox_keys,
             undecryptable,
+            waiting,
+            relations,
+            relation_keys,
             outbox,
             outbox_keys,
             unsealed,
@@ -129,6 +138,9 @@ macro_rules! each_table {
         inbox.$method();
         inbox_keys.$method();
         undecryptable.$method();
+        waiting.$method();
+        relations.$method();
+        relation_keys.$method();
         outbox.$method();
         outbox_keys.$method();
         unsealed.$method();

@@ -39,6 +39,11 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
         self.rows.range((Bound::Excluded(after), Bound::Unbounded))
     }
 
+    /// Rows from `first` on.
+    pub(super) fn from(&self, first: K) -> impl Iterator<Item = (&K, &V)> {
+        self.rows.range(first..)
+    }
+
     pub(super) fn put(&mut self, key: K, value: V) {
         let old = self.rows.insert(key.clone(), value);
         self.undo.push((key, old));

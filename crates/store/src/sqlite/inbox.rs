@@ -3,9 +3,22 @@
 use rusqlite::Row;
 
 use super::tx::{SqliteTx, rows, signed, unsigned};
-use crate::{Inbox, InboxEntry, InboxMessage, MessageKey, Seen, StoreError, Stored, Undecryptable};
+use crate::{
+    Inbox, InboxEntry, InboxMessage, MessageKey, RelationKind, Seen, StoreError, Stored, Undecryptable,
+};
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<InboxEntry> {
+/// The columns that [`entry`] reads, and the condition.
+macro_rules! select_inbox {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, chat, sender, id, t, kind, plaintext, notify, confirmed, recovered FROM inbox ",
+            $rest
+        )
+    };
+}
+pub(super) use select_inbox;
+
+pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<InboxEntry> {
     let key = MessageKey { chat: row.get(1)?, sender: row.get(2)?, id: row.get(3)? };
     let message = InboxMessage {
         key,
@@ -14,7 +27,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<InboxEntry> {
         plaintext: row.get(6)?,
         notify: row.get(7)?,
     };
-    Ok(InboxEntry { seq: unsigned(row.get(0)?), message, confirmed: row.get(8)? })
+    Ok(InboxEntry { seq: unsigned(row.get(0)?), message, confirmed: row.get(8)?, recovered: row.get(9)? })
 }
 
 impl SqliteTx<'_> {
@@ -63,10 +76,12 @@ impl Inbox for SqliteTx<'_> {
         }
         let seq = self.last_seq();
         let sql = "DELETE FROM undecryptable WHERE chat = ?1 AND sender = ?2 AND id = ?3";
-        match self.run("fill a placeholder", sql, (&key.chat, &key.sender, &key.id))? {
-            0 => Ok(Stored::New { seq }),
-            _ => Ok(Stored::Recovered { seq }),
+        if self.run("fill a placeholder", sql, (&key.chat, &key.sender, &key.id))? == 0 {
+            return Ok(Stored::New { seq });
         }
+        let sql = "UPDATE inbox SET recovered = 1 WHERE seq = ?1";
+        self.run("fill a placeholder", sql, [signed(seq)])?;
+        Ok(Stored::Recovered { seq })
     }
 
     fn record_failure(
@@ -95,8 +110,7 @@ impl Inbox for SqliteTx<'_> {
     }
 
     fn unconfirmed(&self, after: u64, limit: usize) -> Result<Vec<InboxEntry>, StoreError> {
-        let sql = "SELECT seq, chat, sender, id, t, kind, plaintext, notify, confirmed FROM inbox \
-                   WHERE confirmed = 0 AND seq > ?1 ORDER BY seq LIMIT ?2";
+        let sql = select_inbox!("WHERE confirmed = 0 AND seq > ?1 ORDER BY seq LIMIT ?2");
         self.all("read messages", sql, (signed(after), rows(limit)), entry)
     }
 
@@ -106,13 +120,15 @@ impl Inbox for SqliteTx<'_> {
     }
 
     fn message(&self, key: &MessageKey) -> Result<Option<InboxEntry>, StoreError> {
-        let sql = "SELECT seq, chat, sender, id, t, kind, plaintext, notify, confirmed FROM inbox \
-                   WHERE chat = ?1 AND sender = ?2 AND id = ?3";
+        let sql = select_inbox!("WHERE chat = ?1 AND sender = ?2 AND id = ?3");
         self.one("read a message", sql, (&key.chat, &key.sender, &key.id), entry)
     }
 
     fn forget_content(&mut self, before: u64) -> Result<usize, StoreError> {
         let sql = "UPDATE inbox SET plaintext = x'' WHERE confirmed = 1 AND t < ?1 AND length(plaintext) > 0";
-        self.run("forget contents", sql, [signed(before)])
+        let forgotten = self.run("forget contents", sql, [signed(before)])?;
+        let sql = "UPDATE relation SET content = x'' WHERE kind = ?2 AND t < ?1 AND length(content) > 0";
+        self.run("forget contents", sql, (signed(before), RelationKind::Edit.code()))?;
+        Ok(forgotten)
     }
 }

@@ -6,6 +6,7 @@ mod keybook;
 mod lists;
 mod outbox;
 mod peers;
+mod relations;
 mod signal;
 mod tx;
 
@@ -23,8 +24,11 @@ use tx::SqliteTx;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"LBst");
 
 /// Schema changes, in order: entry n takes a file from schema n to n + 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_initial.sql"), include_str!("../../migrations/0002_peers.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_peers.sql"),
+    include_str!("../../migrations/0003_relations.sql"),
+];
 
 /// How long to wait for another process that is just closing the same store.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
