@@ -7,6 +7,7 @@ mod bind;
 mod client;
 mod config;
 mod demo;
+mod explain;
 mod failure;
 mod logging;
 mod output;
@@ -49,6 +50,8 @@ enum Command {
     Partner(partner::Args),
     /// Act as a partner's user: enlist, send, listen, block, delete
     Client(client::Args),
+    /// Tell what happened to one message, step by step, without its text
+    Explain(explain::Args),
     /// Play one party of a protocol behind JSON lines, to be tested against other implementations
     Peer(peer::PeerArgs),
     /// Turn stanzas between hex, XML and JSON
@@ -60,7 +63,7 @@ impl Command {
     fn default_log(&self) -> &'static str {
         match self {
             Self::Sandbox(_) | Self::Partner(_) => "info",
-            Self::Client(_) | Self::Peer(_) | Self::Wire(_) => "warn",
+            Self::Client(_) | Self::Explain(_) | Self::Peer(_) | Self::Wire(_) => "warn",
             // It refuses things on purpose, and says so itself.
             Self::Demo(_) => "error",
         }
@@ -95,6 +98,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox(args) => block_on(sandbox::run(args, config)),
         Command::Partner(args) => block_on(partner::run(args, config)),
         Command::Client(args) => block_on(client::run(args, config)),
+        Command::Explain(args) => explain::run(&args, config),
         Command::Peer(args) => Ok(peer::run(&args)?),
         Command::Wire(args) => wire::run(args),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
 use landbridge_stanza::receipt::{ReceiptIn, ReceiptOut, ReceiptType};
-use landbridge_store::{OutState, OwedAnswer, OwedClass, OwedEntry, StoreTx};
+use landbridge_store::{OutState, OwedAnswer, OwedClass, OwedEntry, StoreTx, TrailStep};
 use landbridge_wire::{EncodeOptions, Jid, Node, encode_payload};
 
 use crate::client::{Inner, ReadReceipts};
@@ -75,17 +75,32 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
         if let Some(last) = last {
             session.write(last).await?;
         }
-        session.inner.vault.write(move |tx| settle(tx, &owed)).await?;
+        let now = session.inner.clock.now();
+        session.inner.vault.write(move |tx| settle(tx, &owed, now)).await?;
         session.owed_settled.notify_waiters();
     }
 }
 
 /// Forgets what was written. An answer that was replaced meanwhile, such as a retry receipt by one with a higher count, is
 /// still owed.
-fn settle(tx: &mut dyn StoreTx, written: &[OwedEntry]) -> Result<(), Error> {
-    let now = tx.owed(written.len())?;
-    let same = written.iter().filter(|entry| now.contains(entry));
-    let seqs: Vec<u64> = same.map(|entry| entry.seq).collect();
+fn settle(tx: &mut dyn StoreTx, written: &[OwedEntry], now: u64) -> Result<(), Error> {
+    let owed = tx.owed(written.len())?;
+    let same: Vec<_> = written.iter().filter(|entry| owed.contains(entry)).collect();
+    for OwedEntry { answer, .. } in &same {
+        let step = TrailStep::Answered { class: answer.class };
+        let ids: Vec<&str> = match (answer.class, answer.id.split_once(' ')) {
+            // Acks of receipts and notifications answer no message.
+            (OwedClass::Ack, Some((id, "message "))) => vec![id],
+            (OwedClass::Ack, _) => Vec::new(),
+            // A list goes by the ids of all its messages.
+            _ => answer.id.split(' ').collect(),
+        };
+        let chat = answer.to.parse::<Jid>().map_or_else(|_| answer.to.clone(), |to| chat_of(&to));
+        for id in ids {
+            tx.note(&chat, id, now, &step)?;
+        }
+    }
+    let seqs: Vec<u64> = same.iter().map(|entry| entry.seq).collect();
     Ok(tx.settle(&seqs)?)
 }
 
@@ -152,11 +167,13 @@ pub(crate) async fn received(session: &Arc<Session>, receipt: ReceiptIn, node: &
         owe(inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &ack.to_node(&inner.profile))?;
     let ids: Vec<MessageId> = receipt.ids().cloned().collect();
     let (from, chat) = (receipt.from.clone().without_device(), chat_of(&receipt.from));
+    let now = inner.clock.now();
     let step = move |tx: &mut dyn StoreTx| {
         let mut moved = Vec::new();
         if let Some(state) = state {
             for id in ids {
                 if advance(tx, &chat, id.as_str(), &Moved::To(state), at)? {
+                    crate::trail::moved(tx, &chat, id.as_str(), now, &Moved::To(state))?;
                     moved.push((id, state));
                 }
             }

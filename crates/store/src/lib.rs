@@ -15,6 +15,7 @@
 //! | [`Owed`] | receipts and acks to be sent | receiving |
 //! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
 //! | [`PeerBook`] | which identity is verified, whether sending is held, when a session was rebuilt | identity changes, verifying, retries |
+//! | [`Trail`] | what happened to each message, without what it says | every step |
 //!
 //! Two backends: [`SqliteStore`] (feature `sqlite`, on by default) and [`MemoryStore`]. A backend of your own runs the suite of [`conformance`].
 //! The crate reads no clock, makes no keys and knows no stanza: times are unix seconds given by the caller, addresses are text, contents are bytes.
@@ -49,6 +50,7 @@ mod peers;
 mod relations;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod trail;
 
 pub use account::{Account, AccountStore, Enlistment, Fact};
 pub use blocklist::{BlockChange, Blocklist};
@@ -63,6 +65,7 @@ pub use peers::{HeldRetry, PeerBook, PeerRecord};
 pub use relations::{Related, Relation, RelationKind, Relations, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+pub use trail::{TRAIL_ENTRIES, TRAIL_PER_MESSAGE, TRAIL_SECONDS, Trail, TrailEntry, TrailStep};
 
 use landbridge_signal::SignalStore;
 
@@ -107,6 +110,7 @@ pub trait StoreTx:
     + Blocklist
     + IdentityEvents
     + PeerBook
+    + Trail
 {
     /// Makes everything written in this transaction durable, as one.
     ///

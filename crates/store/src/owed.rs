@@ -32,6 +32,17 @@ impl OwedClass {
         }
     }
 
+    /// What it is, as a phrase.
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery receipt",
+            Self::Read => "read receipt",
+            Self::Played => "played receipt",
+            Self::Retry => "retry receipt",
+            Self::Ack => "ack",
+        }
+    }
+
     /// The class with that number.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.code() == code)

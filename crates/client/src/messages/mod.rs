@@ -13,7 +13,7 @@ use landbridge_proto::message::Message;
 use landbridge_signal::{Address, EncryptError};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
-use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, StoreTx};
+use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 use prost::Message as _;
 
@@ -70,6 +70,7 @@ async fn enqueue(
         }
         let (id, recipient) = (maker.id.as_str().to_owned(), chat_of(&maker.to));
         let stanza = maker.encrypt(tx, &plaintext, None)?;
+        tx.note(&recipient, &id, created_at, &TrailStep::Queued)?;
         tx.enqueue(&OutboxMessage { id, recipient, kind: kind.to_owned(), plaintext, stanza, created_at })?;
         Ok::<_, Error>(Enqueued::Yes)
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckIn;
 use landbridge_stanza::codes::{MessageErrorCode, MessageReaction};
-use landbridge_store::{Advanced, OutState, OutboxEntry, Progress, Recrypt, StoreTx};
+use landbridge_store::{Advanced, OutState, OutboxEntry, Progress, Recrypt, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 
 use super::cipher::{Maker, address, chat_of};
@@ -38,12 +38,17 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
         }
         for due in due {
             after = due.entry.seq;
+            let name = (due.entry.message.recipient.clone(), due.entry.message.id.clone());
             if !due.stale {
                 session.queue(due.entry.message.stanza).await?;
+                session.note_written(name);
                 continue;
             }
             match renew(&session, due).await {
-                Ok(Some(stanza)) => session.queue(stanza).await?,
+                Ok(Some(stanza)) => {
+                    session.queue(stanza).await?;
+                    session.note_written(name);
+                }
                 Ok(None) => {}
                 Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
                     return Err(error);
@@ -87,9 +92,10 @@ async fn renew(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Erro
         }
         Err(error) => return Err(error),
     }
-    let maker = Maker::new(inner, &due.to, &id);
+    let (maker, now) = (Maker::new(inner, &due.to, &id), inner.clock.now());
     let step = move |tx: &mut dyn StoreTx| {
         let stanza = maker.encrypt(tx, &message.plaintext, None)?;
+        tx.note(&message.recipient, &message.id, now, &TrailStep::Reencrypted)?;
         tx.replace_stanza(&message.recipient, &message.id, &stanza, Recrypt::NewIdentity)?;
         Ok::<_, Error>(Some(stanza))
     };
@@ -132,8 +138,15 @@ fn resend_later(session: &Arc<Session>, to: Jid, id: MessageId) {
     session.spawn(move |session| async move {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let (recipient, id) = (chat_of(&to), id.into_string());
-        let step = move |tx: &mut dyn StoreTx| tx.outgoing(&recipient, &id).map_err(Error::from);
-        match session.inner.vault.read(step).await? {
+        let now = session.inner.clock.now();
+        let step = move |tx: &mut dyn StoreTx| {
+            let entry = tx.outgoing(&recipient, &id)?;
+            if entry.as_ref().is_some_and(|entry| entry.state == OutState::Pending) {
+                tx.note(&recipient, &id, now, &TrailStep::Postponed { seconds })?;
+            }
+            Ok::<_, Error>(entry)
+        };
+        match session.inner.vault.write(step).await? {
             Some(entry) if entry.state == OutState::Pending => session.queue(entry.message.stanza).await,
             _ => Ok(()),
         }
@@ -159,7 +172,17 @@ pub(crate) async fn progress(
         Moved::To(state) => (*state, None),
         Moved::Failed(reason) => (OutState::Failed, Some(reason.clone())),
     };
-    let step = move |tx: &mut dyn StoreTx| advance(tx, &recipient, &key, &moved, at);
+    let (now, written) = (session.inner.clock.now(), session.take_written(&recipient, &key));
+    let step = move |tx: &mut dyn StoreTx| {
+        if let Some(written) = written {
+            tx.note(&recipient, &key, written, &TrailStep::Written)?;
+        }
+        let news = advance(tx, &recipient, &key, &moved, at)?;
+        if news {
+            crate::trail::moved(tx, &recipient, &key, now, &moved)?;
+        }
+        Ok::<_, Error>(news)
+    };
     if session.inner.vault.write(step).await? {
         let (to, id) = (to.clone().without_device(), id.clone());
         session.inner.events.push(Event::MessageState { to, id, state, at, failure });

@@ -11,7 +11,9 @@ use landbridge_stanza::codes::NackCode;
 use landbridge_stanza::message::{Enc, EncType, MessageContent, MessageIn};
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::{MessageId, Profile};
-use landbridge_store::{InboxMessage, MessageKey, Noted, OwedAnswer, OwedClass, Seen, StoreTx, Stored};
+use landbridge_store::{
+    InboxMessage, MessageKey, Noted, OwedAnswer, OwedClass, Seen, StoreTx, Stored, TrailStep,
+};
 use landbridge_wire::{EncodeOptions, Jid};
 use rand::rngs::StdRng;
 
@@ -70,10 +72,14 @@ impl Receiver {
             // Groups are not spoken here yet; the server must not send it for ever.
             self.owe_ack(tx, Some(NackCode::Unhandled))?;
         } else if tx.is_blocked(&self.key.chat)? {
+            self.note(tx, &TrailStep::Blocked)?;
             self.owe_ack(tx, None)?;
         } else {
             match tx.seen(&self.key)? {
-                Seen::Stored => self.owe_delivery(tx)?,
+                Seen::Stored => {
+                    self.note(tx, &TrailStep::Duplicate)?;
+                    self.owe_delivery(tx)?;
+                }
                 Seen::Never | Seen::Undecryptable(_) => self.open(tx)?,
             }
         }
@@ -84,6 +90,7 @@ impl Receiver {
         let encs = match &self.message.content {
             MessageContent::Encrypted(encs) => encs.clone(),
             MessageContent::Unavailable { .. } => {
+                self.note(tx, &TrailStep::Unavailable)?;
                 self.events.push(Event::Unavailable { chat: self.chat(), id: self.message.id.clone() });
                 return self.owe_ack(tx, None);
             }
@@ -137,7 +144,17 @@ impl Receiver {
             Stored::New { seq } | Stored::Recovered { seq } => seq,
             Stored::Duplicate => return self.owe_delivery(tx),
         };
+        let kind = content.kind().as_str().to_owned();
+        let step = match stored {
+            Stored::Recovered { .. } => TrailStep::Recovered { kind },
+            _ => TrailStep::Stored { kind },
+        };
+        self.note(tx, &step)?;
         if super::relate::meddles(tx, &self.key.chat, &content)? {
+            self.note(
+                tx,
+                &TrailStep::NotShown { reason: "it is about a message of somebody else".to_owned() },
+            )?;
             tx.confirm(seq)?;
             return self.owe_delivery(tx);
         }
@@ -156,6 +173,7 @@ impl Receiver {
             }
             // Nothing to show: it is done with.
             Verdict::Silent => {
+                self.note(tx, &TrailStep::NotShown { reason: "there is nothing to show".to_owned() })?;
                 tx.confirm(seq)?;
                 self.owe_delivery(tx)
             }
@@ -168,7 +186,10 @@ impl Receiver {
 
     fn failed(&mut self, tx: &mut dyn StoreTx, error: DecryptError, count: u8) -> Result<(), Error> {
         match error.advice() {
-            Advice::Drop => return self.owe_ack(tx, Some(NackCode::CounterUsed)),
+            Advice::Drop => {
+                self.note(tx, &TrailStep::DecryptFailed { reason: error.to_string() })?;
+                return self.owe_ack(tx, Some(NackCode::CounterUsed));
+            }
             Advice::Repair => {
                 return Err(match error {
                     DecryptError::Store(source) => store_failed(source),
@@ -198,6 +219,17 @@ impl Receiver {
         };
         // A replay of the same copy, or one failure too many, asks for nothing new; the last request is repeated for
         // the replay, since the server would not send it again had it seen that.
+        if replay {
+            self.note(tx, &TrailStep::Duplicate)?;
+        } else {
+            self.note(tx, &TrailStep::DecryptFailed { reason: reason.clone() })?;
+        }
+        if asked > record.asked {
+            self.note(tx, &TrailStep::RetryRequested { count: u64::from(asked) })?;
+        } else if !replay {
+            let why = if may_ask { "often enough" } else { "asking again would not help" };
+            self.note(tx, &TrailStep::NotAsked { reason: why.to_owned() })?;
+        }
         if may_ask && asked > 0 && (asked > record.asked || replay) {
             let form = if replay { retry::Form::Repeat } else { retry::Form::First };
             let receipt = retry::request(self, tx, &error, asked, form)?;
@@ -241,7 +273,14 @@ impl Receiver {
         self.owe(tx, owed_answer(&self.options, class, &receipt.to, None, receipt.id.as_str(), &node)?)
     }
 
+    fn note(&self, tx: &mut dyn StoreTx, step: &TrailStep) -> Result<(), Error> {
+        Ok(tx.note(&self.key.chat, &self.key.id, self.now, step)?)
+    }
+
     fn owe_ack(&self, tx: &mut dyn StoreTx, error: Option<NackCode>) -> Result<(), Error> {
+        if let Some(code) = error {
+            self.note(tx, &TrailStep::Refused { code: u64::from(code.number()) })?;
+        }
         let ack = ack_of(&self.message, error);
         let node = ack.to_node(&self.profile);
         let participant = ack.participant.as_ref();

@@ -13,7 +13,7 @@ use landbridge_stanza::keys::{PreKey, SignedPreKey};
 use landbridge_stanza::message::MessageOut;
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::retry::{Retry, RetryKeys};
-use landbridge_store::{OutboxEntry, OwedClass, Recrypt, StoreTx};
+use landbridge_store::{OutboxEntry, OwedClass, Recrypt, StoreTx, TrailStep};
 use landbridge_wire::{Jid, Limits, decode_payload};
 use tokio::sync::mpsc;
 
@@ -195,7 +195,19 @@ fn decide(
 ) -> Result<Answer, Error> {
     let (recipient, id) = (chat_of(peer), retry.id.as_str());
     let Some(entry) = tx.outgoing(&recipient, id)? else { return Ok(Answer::Nothing) };
-    if entry.message.plaintext.is_empty() || retry.count == 0 || retry.count > bounds.most {
+    let count = u64::from(retry.count);
+    if !bounds.fresh {
+        tx.note(&recipient, id, bounds.now, &TrailStep::RetryAsked { count })?;
+    }
+    let ignored = match retry.count {
+        _ if entry.message.plaintext.is_empty() => Some("its content is forgotten"),
+        0 => Some("the request has no number"),
+        count if count > bounds.most => Some("it was asked for too often"),
+        _ => None,
+    };
+    if let Some(reason) = ignored {
+        let step = TrailStep::RetryIgnored { reason: reason.to_owned() };
+        tx.note(&recipient, id, bounds.now, &step)?;
         return Ok(Answer::Nothing);
     }
     match retry.count.cmp(&last_answered(&entry, limits)) {
@@ -220,6 +232,10 @@ fn decide(
     }
     let again = Again { count: retry.count, t: retry.t };
     let stanza = maker.encrypt(tx, &entry.message.plaintext, Some(again))?;
+    if bounds.fresh {
+        tx.note(&recipient, id, bounds.now, &TrailStep::SessionBegun)?;
+    }
+    tx.note(&recipient, id, bounds.now, &TrailStep::RetryAnswered { count })?;
     tx.replace_stanza(&recipient, id, &stanza, Recrypt::Retry)?;
     Ok(Answer::Stanza(stanza, event))
 }

@@ -22,6 +22,7 @@ use crate::connection::writer::Outgoing;
 use crate::connection::{Established, reader, writer};
 use crate::error::{Ending, Error, Reaction};
 use crate::messages::retry::RetryJob;
+use crate::trail::Written;
 use pending::Pending;
 
 /// Payloads that wait to be written before their senders wait.
@@ -48,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) owed_news: Notify,
     /// Answers that were owed have been written.
     pub(crate) owed_settled: Notify,
+    /// What the trail of messages does not tell yet.
+    pub(crate) written: Written,
     pub(crate) retries: mpsc::Sender<RetryJob>,
     retry_jobs: Mutex<Option<mpsc::Receiver<RetryJob>>>,
     mailbox: Mutex<Mailbox>,
@@ -80,6 +83,7 @@ impl Session {
             outbox_news: Notify::new(),
             owed_news: Notify::new(),
             owed_settled: Notify::new(),
+            written: Written::default(),
             retries,
             retry_jobs: Mutex::new(Some(retry_jobs)),
             mailbox: Mutex::new(Mailbox::default()),
@@ -146,6 +150,7 @@ impl Session {
         }
         tracing::debug!(ending = %ending, "the connection ended");
         crate::client::disconnected(&self.inner, ending);
+        self.keep_written().await;
     }
 
     /// Ends the session. The first reason counts.

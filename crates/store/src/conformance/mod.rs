@@ -18,6 +18,7 @@ mod lists;
 mod outbox;
 mod peers;
 mod relations;
+mod trail;
 
 use landbridge_curve::PrivateKey;
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
@@ -50,6 +51,7 @@ pub use peers::{held_retries_wait, peers_are_remembered, unsealed_messages_are_k
 pub use relations::{
     messages_wait_for_their_target, only_the_newest_relation_counts, revokes_wipe_their_target,
 };
+pub use trail::{steps_come_back_in_order, the_trail_is_bounded};
 
 /// Makes a `#[test]` of each case of the [suite](crate::conformance); the argument gives an empty store.
 #[macro_export]
@@ -65,6 +67,7 @@ macro_rules! store_conformance {
             messages_wait_for_their_target only_the_newest_relation_counts revokes_wipe_their_target
             owed_answers_keep_their_order blocklist_follows_the_server identity_changes_make_one_notice
             peers_are_remembered held_retries_wait unsealed_messages_are_known
+            steps_come_back_in_order the_trail_is_bounded
         }
     };
     (@cases $empty:expr => $($case:ident)*) => {
@@ -200,6 +203,7 @@ fn fill(tx: &mut dyn StoreTx) {
     let verified = PeerRecord { verified: Some(key(3).public()), ..PeerRecord::default() };
     tx.set_peer(&peer(), &verified).expect("peer");
     tx.hold_retry(&peer(), &HeldRetry { id: "out-1".into(), count: 1, t: 100 }).expect("retry");
+    tx.note(&peer(), "out-1", 100, &crate::TrailStep::Queued).expect("trail");
 }
 
 /// Changes or deletes what [`fill`] wrote.
@@ -229,6 +233,7 @@ fn change(tx: &mut dyn StoreTx) {
         PeerRecord { was_verified: Some(key(3).public()), held_since: Some(102), ..PeerRecord::default() };
     tx.set_peer(&peer(), &held).expect("peer");
     tx.settle_retry(&peer(), "out-1").expect("retry");
+    tx.note(&peer(), "out-1", 102, &crate::TrailStep::Acked).expect("trail");
 }
 
 /// Everything that the traits show, as text.
@@ -243,7 +248,7 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         .map(|entry| (entry.key.id, entry.uploaded))
         .collect();
     format!(
-        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         tx.fact(FACT).expect("fact"),
         tx.prekey_counts().expect("counts"),
         tx.load_session(&address).expect("session").is_some(),
@@ -264,5 +269,6 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         tx.next_signed_prekey_id().expect("next id"),
         tx.peers().expect("peers"),
         tx.held_retries(&peer(), 100).expect("held retries"),
+        tx.trail("out-1").expect("trail"),
     )
 }

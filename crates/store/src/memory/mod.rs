@@ -5,13 +5,15 @@ mod peers;
 mod protocol;
 mod relations;
 mod table;
+mod trail;
 
 use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
     Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, MessageKey, OutboxEntry,
-    OwedAnswer, OwedClass, PeerRecord, Relation, SignedPreKeyEntry, StoreError, StoreTx, Undecryptable,
+    OwedAnswer, OwedClass, PeerRecord, Relation, SignedPreKeyEntry, StoreError, StoreTx, TrailEntry,
+    Undecryptable,
 };
 use table::Table;
 
@@ -49,6 +51,7 @@ enum Counter {
     NextPreKeyId,
     UsedPreKeys,
     OwedSeq,
+    TrailSeq,
 }
 
 #[derive(Clone)]
@@ -94,6 +97,9 @@ struct Tables {
     peers: Table<String, PeerRecord>,
     /// By peer and message id.
     held_retries: Table<(String, String), HeldRetry>,
+    trail: Table<u64, TrailEntry>,
+    /// (id, position).
+    trail_ids: Table<(String, u64), ()>,
 }
 
 /// Does the same to every table, so that none is forgotten: a new field does not compile without a place here.
@@ -125,6 +131,8 @@ macro_rules! each_table {
             identity_events,
             peers,
             held_retries,
+            trail,
+            trail_ids,
         } = $tables;
         account.$method();
         facts.$method();
@@ -151,6 +159,8 @@ macro_rules! each_table {
         identity_events.$method();
         peers.$method();
         held_retries.$method();
+        trail.$method();
+        trail_ids.$method();
     }};
 }
 

@@ -8,6 +8,7 @@ mod outbox;
 mod peers;
 mod relations;
 mod signal;
+mod trail;
 mod tx;
 
 use std::fs::OpenOptions;
@@ -28,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_peers.sql"),
     include_str!("../../migrations/0003_relations.sql"),
+    include_str!("../../migrations/0004_trail.sql"),
 ];
 
 /// How long to wait for another process that is just closing the same store.
