@@ -86,11 +86,17 @@ impl Life {
             .profile(shared.profile.clone())
             .clock(clock)
             .rng(rng)
-            .trace(sink(shared, party, own, &fate))
+            .trace(sink(shared, party, own.clone(), &fate))
             .build()?;
         let events = client.events();
         let (hands, commands) = mpsc::unbounded_channel();
-        let app = App { shared: Arc::clone(shared), fate: Arc::clone(&fate), party, unread: Arc::default() };
+        let app = App {
+            shared: Arc::clone(shared),
+            fate: Arc::clone(&fate),
+            party,
+            own: own.clone(),
+            unread: Arc::default(),
+        };
         let tasks =
             vec![tokio::spawn(app.clone().watch(events)), tokio::spawn(app.work(client.clone(), commands))];
         let running = Arc::new(AtomicBool::new(false));
@@ -176,6 +182,7 @@ struct App {
     shared: Arc<Shared>,
     fate: Arc<Fate>,
     party: Party,
+    own: String,
     /// What was shown and not read: chat and id.
     unread: Arc<Mutex<Vec<(Jid, MessageId)>>>,
 }
@@ -209,7 +216,9 @@ impl App {
                 }
             }
             Event::Undecryptable { chat, id, reason, .. } => {
-                trace.violation(format!("{party} cannot open {id} of {chat}: {reason}"));
+                let between = (chat.to_string(), self.own.clone());
+                let what = format!("{party} cannot open {id} of {chat}: {reason}");
+                trace.odd(&[id.as_str()], (&between.0, &between.1), what);
             }
             Event::Unavailable { id, .. } => trace.violation(format!("{party} does not get {id}")),
             Event::IdentityChanged { peer, .. } => {

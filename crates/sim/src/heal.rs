@@ -5,10 +5,10 @@ use std::time::Duration;
 use landbridge::store::{ClientStore, MemoryStore, StoreError};
 use tokio::time::sleep;
 
-use crate::Broken;
 use crate::client::chain;
 use crate::ledger::Party;
 use crate::world::{World, lock};
+use crate::{Broken, Calm};
 
 /// Simulated seconds within which everything has to come right: a dead link is noticed, and the longest back-off passes.
 const PATIENCE: u32 = 400;
@@ -18,6 +18,7 @@ impl World {
     pub(crate) async fn heal(&mut self) -> Result<u32, Broken> {
         self.step("the faults stop");
         self.network.set_calm(true);
+        self.handle().set_faults(Some(Calm::Calm), None);
         for at in 0..self.clients.len() {
             self.release(Party::Client(at));
         }

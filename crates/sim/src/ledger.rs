@@ -69,6 +69,10 @@ pub(crate) struct Ledger {
     /// Messages to somebody that are held back from now on.
     holds: BTreeMap<Party, u32>,
     held: BTreeSet<Key>,
+    /// Messages that a fault lets come out of order.
+    disordered: BTreeSet<String>,
+    /// What the server has stored.
+    at_server: BTreeSet<Key>,
     /// What was shown since the last look, for the check of the order.
     fresh: Vec<(usize, String)>,
     last_shown: BTreeMap<(Party, Party), u64>,
@@ -92,6 +96,8 @@ impl Ledger {
             blocked: BTreeSet::new(),
             holds: BTreeMap::new(),
             held: BTreeSet::new(),
+            disordered: BTreeSet::new(),
+            at_server: BTreeSet::new(),
             fresh: Vec::new(),
             last_shown: BTreeMap::new(),
             last_stored: BTreeMap::new(),
@@ -189,6 +195,10 @@ impl Ledger {
     /// The server has stored a message.
     pub(crate) fn stored(&mut self, from: Party, to: Party, id: &str) {
         let key = (from, to, id.to_owned());
+        if !self.at_server.insert(key.clone()) {
+            // Encrypted anew.
+            return;
+        }
         if let Some(left) = self.holds.get_mut(&to)
             && *left > 0
         {
@@ -208,6 +218,11 @@ impl Ledger {
         *last = message.place.max(*last);
     }
 
+    /// A message may come out of order.
+    pub(crate) fn out_of_order(&mut self, id: String) {
+        self.disordered.insert(id);
+    }
+
     /// The next messages to somebody are held back.
     pub(crate) fn hold(&mut self, to: Party, count: u32) {
         self.holds.insert(to, count);
@@ -223,7 +238,7 @@ impl Ledger {
         for (number, id) in std::mem::take(&mut self.fresh) {
             let Some(message) = self.messages.get(number) else { continue };
             let pair = (message.from, message.to);
-            if self.held.contains(&(message.from, message.to, id)) {
+            if self.disordered.contains(&id) || self.held.contains(&(message.from, message.to, id)) {
                 continue;
             }
             let last = self.last_shown.entry(pair).or_default();

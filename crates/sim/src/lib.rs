@@ -4,9 +4,9 @@
 //! Everything random comes from one seed, so a run can be repeated to the bit; the hash over all that happened shows it.
 //!
 //! ```
-//! use landbridge_sim::{Config, simulate};
+//! use landbridge_sim::{Calm, Config, simulate};
 //!
-//! let config = Config { seed: 1, clients: 2, phones: 2, steps: 20 };
+//! let config = Config { seed: 1, clients: 2, phones: 2, steps: 20, sandbox: Calm::Faults };
 //! let report = simulate(&config).map_err(|failure| failure.to_string())?;
 //! assert_eq!(report.hash, simulate(&config).map_err(|failure| failure.to_string())?.hash);
 //! # Ok::<(), String>(())
@@ -18,11 +18,13 @@
 //! | `wire`, `disk` | networks that fail, processes that are killed |
 //! | `client`, `partner`, `world` | the parties |
 //! | `ledger`, `recorder` | the reference model, and the book of all ciphertexts |
+//! | `excuses` | what the sandbox did wrong on purpose, and what that explains |
 //! | `heal` | the end: everything has to come right |
 //! | `trace` | what happened, and the hash over it |
 
 mod client;
 mod disk;
+mod excuses;
 mod heal;
 mod ledger;
 mod logs;
@@ -34,6 +36,7 @@ mod trace;
 mod wire;
 mod world;
 
+pub use landbridge_sandbox::Calm;
 use trace::Trace;
 use world::{World, lock};
 
@@ -52,6 +55,8 @@ pub struct Config {
     pub phones: usize,
     /// Steps before the faults stop.
     pub steps: usize,
+    /// What the sandbox does wrong on purpose meanwhile.
+    pub sandbox: Calm,
 }
 
 /// What came of a run in which everything held.

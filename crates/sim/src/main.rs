@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use landbridge_sim::{Config, simulate};
+use landbridge_sim::{Calm, Config, simulate};
 
 /// Simulates clients and phones under seeded faults and checks that nothing is lost, doubled or out of order.
 #[derive(Parser)]
@@ -25,9 +25,40 @@ struct Cli {
     /// Steps of each run.
     #[arg(long, default_value_t = 200)]
     steps: usize,
+    /// What the sandbox does wrong on purpose: nothing, its default rates, or ten times as much.
+    #[arg(long, value_enum, default_value_t = Weather::Default)]
+    sandbox: Weather,
     /// Lines of the trace that are printed when something fails.
     #[arg(long, default_value_t = 200)]
     lines: usize,
+}
+
+/// See [`Calm`].
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Weather {
+    Calm,
+    Default,
+    Storm,
+}
+
+impl From<Weather> for Calm {
+    fn from(weather: Weather) -> Self {
+        match weather {
+            Weather::Calm => Self::Calm,
+            Weather::Default => Self::Faults,
+            Weather::Storm => Self::Storm,
+        }
+    }
+}
+
+impl std::fmt::Display for Weather {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Calm => "calm",
+            Self::Default => "default",
+            Self::Storm => "storm",
+        })
+    }
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program on the command line")]
@@ -35,7 +66,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let begun = Instant::now();
     for seed in cli.seed..cli.seed.saturating_add(cli.seeds) {
-        let config = Config { seed, clients: cli.clients, phones: cli.phones, steps: cli.steps };
+        let config = Config {
+            seed,
+            clients: cli.clients,
+            phones: cli.phones,
+            steps: cli.steps,
+            sandbox: cli.sandbox.into(),
+        };
         match simulate(&config) {
             Ok(report) => println!(
                 "seed {} steps {} simulated {:.1} s healed {} s promised {} shown {} hash {}",
@@ -54,8 +91,8 @@ fn main() -> ExitCode {
                 }
                 eprintln!("{failure}");
                 eprintln!(
-                    "again: landbridge-sim --seed {seed} --clients {} --phones {} --steps {}",
-                    cli.clients, cli.phones, cli.steps
+                    "again: landbridge-sim --seed {seed} --clients {} --phones {} --steps {} --sandbox {}",
+                    cli.clients, cli.phones, cli.steps, cli.sandbox
                 );
                 return ExitCode::FAILURE;
             }

@@ -18,8 +18,8 @@ pub(crate) struct Recorder {
     trace: Trace,
     /// Sender, recipient, id and count of the retry to the ciphertext.
     copies: BTreeMap<(String, String, String, u8), Vec<u8>>,
-    /// Sender, ratchet key and counter to the ciphertext.
-    keys: BTreeMap<(String, Vec<u8>, u32), Vec<u8>>,
+    /// Sender, ratchet key and counter to the message and its ciphertext.
+    keys: BTreeMap<(String, Vec<u8>, u32), (String, Vec<u8>)>,
 }
 
 impl Recorder {
@@ -59,15 +59,17 @@ impl Recorder {
         let copy = (from.to_owned(), to.to_owned(), id.to_owned(), enc.count.unwrap_or(0));
         let old = self.copies.entry(copy).or_insert_with(|| enc.ciphertext.clone());
         if *old != enc.ciphertext {
-            self.trace.violation(format!("message {id} of {from} left with two ciphertexts"));
+            self.trace.odd(&[id], (from, to), format!("message {id} of {from} has two ciphertexts"));
         }
         let Some((ratchet, counter)) = key_of(enc) else {
-            return self.trace.violation(format!("message {id} of {from} holds no Signal message"));
+            let what = format!("message {id} of {from} holds no Signal message");
+            return self.trace.odd(&[id], (from, to), what);
         };
         let key = (from.to_owned(), ratchet, counter);
-        let old = self.keys.entry(key).or_insert_with(|| enc.ciphertext.clone());
-        if *old != enc.ciphertext {
-            self.trace.violation(format!("{from} used a message key twice, the second time in {id}"));
+        let old = self.keys.entry(key).or_insert_with(|| (id.to_owned(), enc.ciphertext.clone()));
+        if old.1 != enc.ciphertext {
+            let what = format!("{from} used a message key twice, the second time in {id}");
+            self.trace.odd(&[id, old.0.as_str()], (from, to), what);
         }
     }
 }

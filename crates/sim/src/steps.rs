@@ -80,6 +80,7 @@ impl World {
         sleep(Duration::from_secs(5)).await;
         self.observe();
         self.network.set_calm(false);
+        self.handle().set_faults(Some(self.config.sandbox), None);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use ring::digest::{Context, SHA256};
 use tokio::time::Instant;
 
 /// Lines that are kept for a failure.
-const TAIL: usize = 4_000;
+const TAIL: usize = 40_000;
 
 /// Shared by all who have something to say. Clones are the same trace.
 #[derive(Clone)]
@@ -18,6 +18,16 @@ struct Lines {
     hash: Context,
     tail: VecDeque<String>,
     violations: Vec<String>,
+    oddities: Vec<Oddity>,
+}
+
+/// Something that may happen only if a fault or a change explains it. Who sees it does not know yet.
+pub(crate) struct Oddity {
+    /// The messages that are concerned.
+    pub(crate) ids: Vec<String>,
+    /// The addresses of the two between whom it is.
+    pub(crate) between: (String, String),
+    pub(crate) what: String,
 }
 
 impl Trace {
@@ -28,6 +38,7 @@ impl Trace {
             hash: Context::new(&SHA256),
             tail: VecDeque::new(),
             violations: Vec::new(),
+            oddities: Vec::new(),
         })))
     }
 
@@ -51,6 +62,19 @@ impl Trace {
     pub(crate) fn violation(&self, what: String) {
         self.note("VIOLATION", &what);
         self.lock().violations.push(what);
+    }
+
+    /// Something happened that needs an explanation.
+    pub(crate) fn odd(&self, ids: &[&str], between: (&str, &str), what: String) {
+        self.note("odd", &what);
+        let between = (between.0.to_owned(), between.1.to_owned());
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        self.lock().oddities.push(Oddity { ids, between, what });
+    }
+
+    /// What needs an explanation and was not taken yet.
+    pub(crate) fn take_oddities(&self) -> Vec<Oddity> {
+        std::mem::take(&mut self.lock().oddities)
     }
 
     /// What must not have happened so far.

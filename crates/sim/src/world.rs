@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::client::{Birth, Life, Skewed};
 use crate::disk::Fate;
+use crate::excuses::{self, Excuses};
 use crate::ledger::{Ledger, Party};
 use crate::partner::{INTEGRATOR, ISSUER, Partner, Tokens, enlist};
 use crate::recorder::Recorder;
@@ -100,6 +101,7 @@ pub(crate) struct World {
     handed_out: BTreeSet<(String, u32)>,
     /// What phones have opened: phone, sender, id.
     opened: BTreeSet<(String, String, String)>,
+    excuses: Excuses,
 }
 
 impl World {
@@ -141,6 +143,7 @@ impl World {
             links: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             opened: BTreeSet::new(),
+            excuses: Excuses::default(),
         };
         world.partner.publish(world.sandbox.handle());
         for number in 0..config.clients {
@@ -241,6 +244,11 @@ impl World {
         }
         self.read_journal();
         self.look_at_phones();
+        for oddity in self.shared.trace.take_oddities() {
+            if !self.excuses.explain(&oddity) {
+                self.shared.trace.violation(oddity.what);
+            }
+        }
         lock(&self.shared.ledger).check_order();
     }
 
@@ -284,8 +292,9 @@ impl World {
             }
             EventKind::Broken { rule, detail } => {
                 let link = event.connection.and_then(|connection| self.links.get(&connection));
-                let network =
-                    link.is_some_and(|link| self.network.was_disturbed(link)) && is_of_network(rule);
+                let cut = event.connection.is_some_and(|connection| self.excuses.was_cut(connection));
+                let disturbed = cut || link.is_some_and(|link| self.network.was_disturbed(link));
+                let network = disturbed && is_of_network(rule);
                 let excused = match rule {
                     Rule::LOGIN_TOKEN => self.has_jumped(),
                     // The answer to an earlier change was lost with its connection: the client learns it this way.
@@ -296,8 +305,15 @@ impl World {
                     trace.violation(format!("{user} {link:?} broke the rule `{}`: {detail}", rule.text));
                 }
             }
-            EventKind::Unusual { rule, detail } if rule != Rule::ACK_ID => {
+            // Receipts still owed from the connection before can be there sooner than the request for the mailbox.
+            EventKind::Unusual { rule, detail } if ![Rule::ACK_ID, Rule::MAILBOX_ASK].contains(&rule) => {
                 trace.violation(format!("{user}: `{}`: {detail}", rule.text));
+            }
+            EventKind::FaultInjected { fault, id, .. } => {
+                self.excuses.injected(fault, id.as_deref(), event.connection);
+                if let Some(id) = id.filter(|_| excuses::reorders(fault)) {
+                    lock(&self.shared.ledger).out_of_order(id);
+                }
             }
             EventKind::Nacked { id, code } => trace.violation(format!("{user} refuses {id} with {code}")),
             EventKind::LoginRefused { .. } if self.has_jumped() => {}
@@ -326,9 +342,8 @@ impl World {
                 match (line.direction, line.state) {
                     (Direction::Received, MessageState::Waiting) => {
                         let why = line.failure.unwrap_or_default();
-                        self.shared
-                            .trace
-                            .violation(format!("{me} cannot open {} of {}: {why}", line.id, line.peer));
+                        let what = format!("{me} cannot open {} of {}: {why}", line.id, line.peer);
+                        self.shared.trace.odd(&[line.id.as_str()], (&line.peer, &phone.address), what);
                     }
                     (Direction::Received, _) => {
                         if phone.shown.insert((line.peer, line.id.clone())) {

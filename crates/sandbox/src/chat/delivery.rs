@@ -165,6 +165,7 @@ impl Delivery {
 
     fn send(&mut self, entry: Entry, offline: Option<u32>, state: &State, session: &Session) -> Node {
         self.cursor = entry.seq;
+        state.router.delivered(session.user, entry.seq);
         let class = entry.class.as_str();
         let kind = EventKind::Delivered {
             class: class.to_owned(),

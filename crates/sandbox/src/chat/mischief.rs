@@ -133,19 +133,20 @@ impl Mischief {
         let view = stanza.view();
         let id = id(view);
         let (faults, id) = (&self.state.faults, id.as_deref());
-        let mut copy = stanza.clone();
         // Only what can be damaged is decided upon.
         if faults.may(Fault::Undecryptable)
             && let Some(damaged) = stanza::damaged(view, self.state.profile())
             && faults.roll(Fault::Undecryptable).is_some()
         {
             self.say(Fault::Undecryptable, id, "one byte of the ciphertext is another");
-            copy = damaged;
+            // Once only: the ack of a second damaged copy would be taken for that of the good one.
+            now.push(self.extras(damaged));
+            return;
         }
-        now.push(self.extras(copy.clone()));
+        now.push(self.extras(stanza.clone()));
         if faults.roll(Fault::MessageTwice).is_some() {
             self.say(Fault::MessageTwice, id, "at once");
-            now.push(copy);
+            now.push(stanza.clone());
         }
     }
 

@@ -162,6 +162,24 @@ impl Tx<'_> {
         Ok(waiting)
     }
 
+    /// Removes the oldest of the entries up to position `last` and gives its position.
+    pub(crate) fn take_oldest_mail(
+        &self,
+        user: UserId,
+        class: MailClass,
+        peer: &Jid,
+        id: &str,
+        last: i64,
+    ) -> Result<Vec<i64>, SandboxError> {
+        let mut delete = self.0.prepare_cached(
+            "DELETE FROM mailbox WHERE seq = (SELECT min(seq) FROM mailbox WHERE user = ?1 AND id = ?2 AND class = ?3 \
+             AND peer = ?4 AND seq <= ?5) RETURNING seq",
+        )?;
+        let rows =
+            delete.query_map((user.0, id, class.as_str(), peer.to_string(), last), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Removes what the user has taken and gives the positions.
     pub(crate) fn take_mail(
         &self,

@@ -110,6 +110,8 @@ impl Session {
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     sessions: Mutex<HashMap<UserId, Arc<Session>>>,
+    /// Position of the last stanza of the mailbox that each user was ever sent. A user without one was sent all of it.
+    delivered: Mutex<HashMap<UserId, i64>>,
 }
 
 impl Router {
@@ -139,6 +141,18 @@ impl Router {
 
     pub(crate) fn is_connected(&self, user: UserId) -> bool {
         lock(&self.sessions).contains_key(&user)
+    }
+
+    /// A user is sent the stanza of this position.
+    pub(crate) fn delivered(&self, user: UserId, position: i64) {
+        let mut delivered = lock(&self.delivered);
+        let last = delivered.entry(user).or_insert(position);
+        *last = position.max(*last);
+    }
+
+    /// Position of the last stanza that a user was ever sent: what lies behind it cannot have been acked.
+    fn last_delivered(&self, user: UserId) -> i64 {
+        lock(&self.delivered).get(&user).copied().unwrap_or(i64::MAX)
     }
 
     /// Tells a user's connection that there is mail.

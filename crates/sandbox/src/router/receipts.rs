@@ -138,7 +138,9 @@ impl State {
                     return Ok(exact);
                 }
             }
-            tx.take_mail(who.user, class, &ack.to, &ack.id)
+            // A message that is asked for again comes under the same id: the ack is that of the copy sent first.
+            let sent = self.router.last_delivered(who.user);
+            tx.take_oldest_mail(who.user, class, &ack.to, &ack.id, sent)
         })?;
         let id = ack.id.clone();
         let kind = match (ack.error, taken.is_empty()) {
