@@ -90,13 +90,8 @@ impl Life {
             .build()?;
         let events = client.events();
         let (hands, commands) = mpsc::unbounded_channel();
-        let app = App {
-            shared: Arc::clone(shared),
-            fate: Arc::clone(&fate),
-            party,
-            own: own.clone(),
-            unread: Arc::default(),
-        };
+        let app =
+            App { shared: Arc::clone(shared), fate: Arc::clone(&fate), party, own, unread: Arc::default() };
         let tasks =
             vec![tokio::spawn(app.clone().watch(events)), tokio::spawn(app.work(client.clone(), commands))];
         let running = Arc::new(AtomicBool::new(false));

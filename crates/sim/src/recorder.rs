@@ -13,13 +13,16 @@ use crate::trace::Trace;
 /// Bytes of the MAC at the end of a Signal message.
 const MAC: usize = 8;
 
+/// Sender, ratchet key and counter.
+type MessageKey = (String, Vec<u8>, u32);
+
 /// Looks at the stanzas of all clients.
 pub(crate) struct Recorder {
     trace: Trace,
     /// Sender, recipient, id and count of the retry to the ciphertext.
     copies: BTreeMap<(String, String, String, u8), Vec<u8>>,
-    /// Sender, ratchet key and counter to the message and its ciphertext.
-    keys: BTreeMap<(String, Vec<u8>, u32), (String, Vec<u8>)>,
+    /// Message keys to the message and its ciphertext.
+    keys: BTreeMap<MessageKey, (String, Vec<u8>)>,
 }
 
 impl Recorder {

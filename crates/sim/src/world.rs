@@ -246,7 +246,8 @@ impl World {
         self.look_at_phones();
         for oddity in self.shared.trace.take_oddities() {
             if !self.excuses.explain(&oddity) {
-                self.shared.trace.violation(oddity.what);
+                let (from, to) = oddity.between;
+                self.shared.trace.violation(format!("{} (from {from} to {to})", oddity.what));
             }
         }
         lock(&self.shared.ledger).check_order();
