@@ -21,6 +21,8 @@ enum Part {
     Noise,
     /// Signal encryption and decryption beside wacore-libsignal and the curve.
     Signal,
+    /// Media encryption and decryption with every check beside the cipher and the hash alone, on one core.
+    Media,
     /// ring and curve25519-dalek beside aws-lc-rs.
     Crypto,
     /// The client as a small shared library beside whatsapp-rust: size and cold build.
@@ -37,6 +39,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             Part::Codec => peers("codec")?,
             Part::Noise => peers("noise")?,
             Part::Signal => peers("signal")?,
+            Part::Media => example("landbridge-media", "speed")?,
             Part::Crypto => peers("crypto")?,
             Part::Facade => peers("facade")?,
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::run::{Outcome, Program, cargo, root};
 
 /// The crates without I/O, clock, task or random source, without their prefix.
-const CORES: [&str; 7] = ["curve", "wire", "proto", "noise", "signal", "stanza", "enlist"];
+const CORES: [&str; 8] = ["curve", "wire", "proto", "noise", "signal", "stanza", "enlist", "media"];
 
 /// The crates that are for others to build on, beside the cores.
 const SHELLS: [&str; 2] = ["transport", "store"];

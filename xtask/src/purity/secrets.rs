@@ -36,6 +36,13 @@ const PUBLIC: &[[&str; 3]] = &[
     ["enlist", "VerifyingKey", "an RSA public key"],
     ["enlist", "Unverified", "a signature, as the bearer sent it; not printed"],
     ["enlist", "SignedPreKeyPublic", "a signature"],
+    ["media", "Opened", "hashes; the file belongs to the caller"],
+    ["media", "Decryptor", "the encrypted file; plain bytes and keys wipe themselves"],
+    ["media", "Sealed", "hashes, to be written into a message"],
+    ["media", "Encryptor", "the encrypted file; plain bytes and keys wipe themselves"],
+    ["media", "Expected", "hashes; the key wipes itself"],
+    ["media", "Sidecar", "MACs, to be written into a message"],
+    ["media", "Windows", "MACs, to be written into a message; the key wipes itself"],
     ["proto", "Content", "a text, which belongs to the caller; not printed"],
     ["proto", "Slots", "borrowed parts of a media message"],
 ];
@@ -44,7 +51,7 @@ const PUBLIC: &[[&str; 3]] = &[
 const HELD_BY_RING: [&str; 2] = ["LessSafeKey", "RsaKeyPair"];
 
 /// The crates where secrets are at home. Wire and stanza carry sealed bytes, public keys and names.
-const KEEPERS: [&str; 5] = ["curve", "noise", "signal", "enlist", "proto"];
+const KEEPERS: [&str; 6] = ["curve", "noise", "signal", "enlist", "proto", "media"];
 
 /// Words of values that are compared in constant time, or not at all.
 const GUARDED: [&str; 9] = ["mac", "okm", "password", "private", "psk", "secret", "seed", "token", "tag"];
