@@ -2,7 +2,10 @@
 
 use clap::ValueEnum;
 
-use crate::run::{Outcome, Program, cargo, root, target_dir};
+use crate::{
+    peers,
+    run::{Outcome, cargo},
+};
 
 /// One leg.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +52,7 @@ pub(crate) fn run(legs: &[Leg], missing: Missing) -> Outcome {
         match leg {
             Leg::Core => cargo(&["test", "--workspace", "--all-features"]).run()?,
             Leg::Demo => demo()?,
-            Leg::Peers => peers(missing)?,
+            Leg::Peers => peers::run_leg(missing)?,
         }
     }
     Ok(())
@@ -63,57 +66,4 @@ fn demo() -> Outcome {
             .run()?;
     }
     Ok(())
-}
-
-fn peers(missing: Missing) -> Outcome {
-    signal_peer(missing)?;
-    python_client(missing)
-}
-
-/// Signal's own library, driven through Node.js.
-fn signal_peer(missing: Missing) -> Outcome {
-    if !Program::new("node").args(["--version"]).succeeds()
-        || !Program::new("npm").args(["--version"]).succeeds()
-    {
-        return missing.report("peers", "Node.js with npm is not installed (18 or newer)");
-    }
-    let dir = root().join("peers/signal-peer");
-    if !dir.join("node_modules").is_dir() {
-        Program::new("npm").args(["ci", "--no-audit", "--no-fund"]).dir(&dir).run()?;
-    }
-    cargo(&["test", "--package", "landbridge-cli", "--test", "peer_signal", "--", "--nocapture"])
-        .env("LANDBRIDGE_PEERS", "1")
-        .run()
-}
-
-/// A client in another language against the sandbox.
-fn python_client(missing: Missing) -> Outcome {
-    let venv = root().join("target/peers-python");
-    let python = venv.join("bin/python");
-    let dir = root().join("peers/python-client");
-    if !python.exists() {
-        if !Program::new("python3").args(["-c", "import venv, ensurepip"]).succeeds() {
-            return missing.report("peers", "Python 3 with venv is not installed");
-        }
-        Program::new("python3").args(["-m".as_ref(), "venv".as_ref(), venv.as_os_str()]).run()?;
-        Program::new(&python.to_string_lossy())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "-r",
-                "requirements.txt",
-            ])
-            .dir(&dir)
-            .run()?;
-    }
-    cargo(&["build", "--package", "landbridge-cli"]).run()?;
-    let binary = target_dir()?.join("debug/landbridge");
-    Program::new(&python.to_string_lossy())
-        .args(["client.py".as_ref(), "--binary".as_ref(), binary.as_os_str()])
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .dir(&dir)
-        .run()
 }

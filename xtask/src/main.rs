@@ -4,6 +4,7 @@ mod bench;
 mod fuzz;
 mod guard;
 mod legs;
+mod peers;
 mod purity;
 mod run;
 mod sim;
@@ -40,6 +41,8 @@ enum Chore {
     Guard(guard::GuardArgs),
     /// Fuzz the readers of outside bytes, coverage-guided, on the stable toolchain.
     Fuzz(fuzz::FuzzArgs),
+    /// Converse with Signal's own library at random, seed after seed: pairs and groups.
+    Peers(peers::PeersArgs),
     /// Simulate many clients and phones under faults, in virtual time, seed after seed.
     Sim(sim::SimArgs),
     /// Run the demo; arguments go to `landbridge demo`.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Chore::Bench(args) => bench::run(&args),
         Chore::Guard(args) => guard::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Peers(args) => peers::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()

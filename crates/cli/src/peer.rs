@@ -8,6 +8,7 @@ mod commands;
 mod groups;
 mod party;
 mod request;
+mod state;
 mod tools;
 
 use std::io::{self, BufRead, Write};

@@ -75,6 +75,21 @@ impl MemorySignalStore {
         ids
     }
 
+    /// Everybody of whom an identity or a session is kept, in order.
+    pub fn peers(&self) -> Vec<Address> {
+        let mut peers: Vec<_> = self.identities.keys().chain(self.sessions.keys()).cloned().collect();
+        peers.sort_unstable();
+        peers.dedup();
+        peers
+    }
+
+    /// Group and sender of every sender-key record, in order.
+    pub fn sender_keys(&self) -> Vec<(String, Address)> {
+        let mut records: Vec<_> = self.sender_keys.keys().cloned().collect();
+        records.sort_unstable();
+        records
+    }
+
     /// Forgets the identity of `peer` and its approval, as if the peer had never been seen.
     pub fn forget_identity(&mut self, peer: &Address) {
         self.identities.remove(peer);

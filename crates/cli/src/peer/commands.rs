@@ -23,13 +23,24 @@ pub(super) fn store_refusal(error: StoreError) -> Refusal {
     Refusal::because("internal", &error)
 }
 
+/// The policies and their words.
+const POLICIES: [(&str, TrustPolicy); 3] = [
+    ("reject", TrustPolicy::Reject),
+    ("accept", TrustPolicy::Accept),
+    ("approve_to_send", TrustPolicy::ApproveToSend),
+];
+
+pub(super) fn policy_of(word: &str) -> Result<TrustPolicy, Refusal> {
+    let known = POLICIES.iter().find(|(known, _)| *known == word);
+    known.map(|(_, policy)| *policy).ok_or_else(|| Refusal::bad(format!("policy {word} is not known")))
+}
+
+pub(super) fn word_of(policy: TrustPolicy) -> &'static str {
+    POLICIES.iter().find(|(_, known)| *known == policy).map_or("accept", |(word, _)| word)
+}
+
 fn read_policy(request: &Request<'_>) -> Result<TrustPolicy, Refusal> {
-    match request.text("policy")? {
-        "reject" => Ok(TrustPolicy::Reject),
-        "accept" => Ok(TrustPolicy::Accept),
-        "approve_to_send" => Ok(TrustPolicy::ApproveToSend),
-        other => Err(Refusal::bad(format!("policy {other} is not known"))),
-    }
+    policy_of(request.text("policy")?)
 }
 
 fn read_identity(request: &Request<'_>) -> Result<(IdentityKeyPair, u32), Refusal> {

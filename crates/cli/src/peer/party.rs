@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     commands, groups,
     request::{Fields, Refusal, Request},
-    tools,
+    state, tools,
 };
 
 /// What answers the lines: nobody until `create`.
@@ -63,15 +63,17 @@ impl Party {
     fn dispatch(&mut self, request: &Request<'_>) -> Result<Fields, Refusal> {
         // A step of a recorded conversation names its command in `do`.
         let command = request.text("cmd").or_else(|_| request.text("do"));
-        match command.map_err(|_| Refusal::bad("cmd is missing"))? {
+        let command = command.map_err(|_| Refusal::bad("cmd is missing"))?;
+        match command {
             "hello" => Ok(fields(json!({
                 "protocol": "signal-peer/1",
                 "library": "landbridge",
                 "library_version": env!("CARGO_PKG_VERSION"),
-                "features": ["session", "group", "fingerprint", "xeddsa"],
+                "features": ["session", "group", "fingerprint", "xeddsa", "export"],
             }))),
-            "create" => {
-                let created = commands::create(request)?;
+            "create" | "import" => {
+                let make = if command == "create" { commands::create } else { state::import };
+                let created = make(request)?;
                 let reply = created.introduce()?;
                 self.created = Some(created);
                 Ok(reply)
@@ -83,15 +85,14 @@ impl Party {
             "fingerprint_compare" => tools::fingerprint_compare(request),
             "sign" => tools::sign(self.created.as_ref(), request),
             "fingerprint" => tools::fingerprint(self.created.as_ref(), request),
-            command @ ("hkdf" | "export" | "import" | "session_secrets" | "sender_key_secrets") => {
-                Err(Refusal::new("unsupported", command))
-            }
-            command => self.dispatch_created(command, request),
+            "hkdf" | "session_secrets" | "sender_key_secrets" => Err(Refusal::new("unsupported", command)),
+            _ => self.dispatch_created(command, request),
         }
     }
 
     fn dispatch_created(&mut self, command: &str, request: &Request<'_>) -> Result<Fields, Refusal> {
         let run: fn(&mut Created, &Request<'_>) -> Result<Fields, Refusal> = match command {
+            "export" => state::export,
             "policy" => commands::policy,
             "rotate_identity" => commands::rotate_identity,
             "add_prekeys" => commands::add_prekeys,

@@ -101,7 +101,7 @@ fn what_is_no_request_is_refused_and_the_party_lives_on() {
         (json!(null), json!("bad_request")),
         (json!(1), json!("bad_request")),
         (json!("two"), json!("unknown_command")),
-        (json!(3), json!("unsupported")),
+        (json!(3), json!("no_identity")),
         (json!(4), json!("no_identity")),
         (json!(5), json!("invalid_key")),
         (json!(6), json!("bad_request")),
@@ -152,4 +152,60 @@ fn tools_answer_without_a_party() {
     assert_eq!(replies[0]["match"], true);
     assert_eq!(replies[1]["match"], false);
     assert_eq!(replies[2]["error"], "invalid_message");
+}
+
+/// Two processes of one party: what the first was told before it ended, the second knows.
+#[test]
+fn a_party_that_was_exported_goes_on_elsewhere() {
+    let begin = [
+        json!({"cmd": "create", "name": "a", "policy": "approve_to_send", "registration_id": 77}),
+        json!({"cmd": "add_prekeys", "start": 5, "count": 3}),
+        json!({"cmd": "add_signed_prekey", "key_id": 9}),
+        json!({"cmd": "bundle", "prekey_id": 5}),
+        json!({"cmd": "export"}),
+    ];
+    let a = ask(&begin);
+    let meet = [
+        json!({"cmd": "create", "name": "b"}),
+        json!({"cmd": "process_bundle", "peer": "a", "bundle": a[3]["bundle"]}),
+        json!({"cmd": "encrypt", "peer": "a", "plaintext": "01"}),
+        json!({"cmd": "encrypt", "peer": "a", "plaintext": "02"}),
+        json!({"cmd": "sender_key_create", "group": "g"}),
+        json!({"cmd": "sender_key_encrypt", "group": "g", "plaintext": "03"}),
+        json!({"cmd": "export"}),
+    ];
+    let b = ask(&meet);
+    let import = |state: &Value| json!({"cmd": "import", "state": state});
+    let decrypt =
+        |n: usize| json!({"cmd": "decrypt", "peer": "b", "type": "pkmsg", "message": b[n]["message"]});
+    let opening = ask(&[
+        import(&a[4]["state"]),
+        json!({"cmd": "list_prekeys"}),
+        decrypt(3),
+        json!({"cmd": "sender_key_process", "group": "g", "from": "b", "distribution": b[4]["distribution"]}),
+        json!({"cmd": "export"}),
+    ]);
+    assert_eq!(opening[0]["identity_public"], a[0]["identity_public"]);
+    assert_eq!(opening[0]["registration_id"], 77);
+    assert_eq!(opening[1]["one_time"], json!([5, 6, 7]));
+    assert_eq!(opening[1]["signed"], json!([9]));
+    assert_eq!(opening[2]["plaintext"], "02");
+    let going_on = ask(&[
+        import(&opening[4]["state"]),
+        decrypt(2),
+        decrypt(3),
+        json!({"cmd": "sender_key_decrypt", "group": "g", "from": "b", "message": b[5]["message"]}),
+        json!({"cmd": "encrypt", "peer": "b", "plaintext": "04"}),
+        json!({"cmd": "export"}),
+    ]);
+    assert_eq!(going_on[1]["plaintext"], "01");
+    assert_eq!(going_on[2]["error"], "duplicate");
+    assert_eq!(going_on[3]["plaintext"], "03");
+    let answer = json!({"cmd": "decrypt", "peer": "a", "type": "msg", "message": going_on[4]["message"]});
+    assert_eq!(ask(&[import(&b[6]["state"]), answer])[1]["plaintext"], "04");
+    // Twice the same state is the same text.
+    let again = ask(&[import(&going_on[5]["state"]), json!({"cmd": "export"})]);
+    assert_eq!(again[1]["state"], going_on[5]["state"]);
+    let cut = &going_on[5]["state"].as_str().unwrap()[2..];
+    assert_eq!(ask(&[json!({"cmd": "import", "state": cut})])[0]["error"], "bad_request");
 }
