@@ -266,6 +266,13 @@ pub enum EventKind {
         /// Its type.
         kind: String,
     },
+    /// Somebody types to a test phone, or has stopped.
+    PhoneTyping {
+        /// Who.
+        from: String,
+        /// `composing`, `recording` or `paused`.
+        state: &'static str,
+    },
     /// A test phone shows the security notice: the identity of somebody is another one.
     PhoneNotice {
         /// Whose.

@@ -1,23 +1,19 @@
 //! What the control API, the command line and tests do with a sandbox.
 
+mod phones;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use landbridge_curve::PublicKey;
 use landbridge_enlist::{IntegratorId, UserIdentifier};
-use landbridge_proto::message::Message;
-use landbridge_stanza::MessageId;
-use landbridge_stanza::blocklist::BlockAction;
 use landbridge_wire::Jid;
 
 use crate::events::Event;
 use crate::faults::{Fault, FaultReport, Probability};
 use crate::partners::Partners;
 use crate::state::State;
-use crate::{
-    Calm, Clock, EnlistKeys, Enlisted, PhoneError, PhoneInfo, PhoneMessage, SandboxError, Trace, UserInfo,
-    phones,
-};
+use crate::{Calm, Clock, EnlistKeys, Enlisted, SandboxError, Trace, UserInfo};
 
 /// A handle on a sandbox. Clones are handles on the same one.
 #[derive(Clone)]
@@ -48,116 +44,6 @@ impl SandboxHandle {
     /// The partners and their key sets.
     pub fn partners(&self) -> &Partners {
         &self.state.partners
-    }
-
-    // Test phones.
-
-    /// Makes a test phone: a WhatsApp user with keys and a store of its own. `number` has 5 to 15 digits. Must be called
-    /// within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`PhoneError::Number`], [`PhoneError::Exists`], or a failure of its store.
-    pub fn create_phone(&self, number: &str, name: &str) -> Result<PhoneInfo, SandboxError> {
-        phones::create(&self.state, number, name).map_err(|source| failed(number, source))
-    }
-
-    /// All test phones, in the order of their numbers.
-    ///
-    /// # Errors
-    /// A phone's store fails.
-    pub fn phones(&self) -> Result<Vec<PhoneInfo>, SandboxError> {
-        let info = |phone: &Arc<phones::Attached>| phone.info().map_err(|source| failed("", source));
-        self.state.phones.all().iter().map(info).collect()
-    }
-
-    /// One test phone.
-    ///
-    /// # Errors
-    /// No such phone, or its store fails.
-    pub fn phone_info(&self, number: &str) -> Result<PhoneInfo, SandboxError> {
-        self.phone(number)?.info().map_err(|source| failed(number, source))
-    }
-
-    /// Lets a phone write a text. `to` is an address (`1-108@interop`), the user-visible identifier of an enlisted user or
-    /// the number of another phone. The message is encrypted, stored and accepted by the server when this returns.
-    ///
-    /// # Errors
-    /// [`PhoneError`]: no such phone or recipient, a text that is too long, no keys, or the server refuses it.
-    pub fn phone_send_text(&self, number: &str, to: &str, text: &str) -> Result<MessageId, SandboxError> {
-        let (phone, to) = self.phone_and_user(number, to)?;
-        phone.send_text(&self.state, &to, text).map_err(|source| failed(number, source))
-    }
-
-    /// As [`phone_send_text`](Self::phone_send_text), with any content, also one that breaks rules.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn phone_send(&self, number: &str, to: &str, content: &Message) -> Result<MessageId, SandboxError> {
-        let (phone, to) = self.phone_and_user(number, to)?;
-        phone.send(&self.state, &to, content).map_err(|source| failed(number, source))
-    }
-
-    /// What a phone shows: received and sent messages, in order.
-    ///
-    /// # Errors
-    /// No such phone.
-    pub fn phone_messages(&self, number: &str) -> Result<Vec<PhoneMessage>, SandboxError> {
-        Ok(self.phone_changes(number, 0)?.0)
-    }
-
-    /// The messages of a phone that have changed after change number `after`, in the order of its screen, and the number
-    /// of its last change. A number that was not reached, from before a restart, stands for 0.
-    ///
-    /// # Errors
-    /// No such phone.
-    pub fn phone_changes(&self, number: &str, after: u64) -> Result<(Vec<PhoneMessage>, u64), SandboxError> {
-        Ok(self.phone(number)?.messages(after))
-    }
-
-    /// The number of a phone's last change, as it grows. Ends with the sandbox.
-    ///
-    /// # Errors
-    /// No such phone.
-    pub fn watch_phone(&self, number: &str) -> Result<tokio::sync::watch::Receiver<u64>, SandboxError> {
-        Ok(self.phone(number)?.changes())
-    }
-
-    /// Lets a phone say that it has read a message.
-    ///
-    /// # Errors
-    /// No such phone, user or message.
-    pub fn phone_read(&self, number: &str, from: &str, id: &MessageId) -> Result<(), SandboxError> {
-        let (phone, from) = self.phone_and_user(number, from)?;
-        let read = phone.read(&self.state, &from, Some(std::slice::from_ref(id)));
-        read.map(drop).map_err(|source| failed(number, source))
-    }
-
-    /// Lets a phone say that it has read everything of a chat, and gives the ids.
-    ///
-    /// # Errors
-    /// No such phone or user.
-    pub fn phone_read_all(&self, number: &str, from: &str) -> Result<Vec<MessageId>, SandboxError> {
-        let (phone, from) = self.phone_and_user(number, from)?;
-        phone.read(&self.state, &from, None).map_err(|source| failed(number, source))
-    }
-
-    /// Lets a phone block or unblock somebody.
-    ///
-    /// # Errors
-    /// No such phone or user, or the server refuses it.
-    pub fn phone_block(&self, number: &str, whom: &str, action: BlockAction) -> Result<(), SandboxError> {
-        let (phone, whom) = self.phone_and_user(number, whom)?;
-        phone.block(&self.state, &whom, action).map_err(|source| failed(number, source))
-    }
-
-    fn phone(&self, number: &str) -> Result<Arc<phones::Attached>, SandboxError> {
-        self.state.phones.get(number).ok_or_else(|| failed(number, PhoneError::NoSuchPhone))
-    }
-
-    fn phone_and_user(&self, number: &str, user: &str) -> Result<(Arc<phones::Attached>, Jid), SandboxError> {
-        let phone = self.phone(number)?;
-        let user = self.resolve(user)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
-        Ok((phone, user))
     }
 
     /// Ends all phones and waits for them.
@@ -310,8 +196,4 @@ impl SandboxHandle {
         self.state.partners.clock_moved();
         self.state.sweep()
     }
-}
-
-fn failed(number: &str, source: PhoneError) -> SandboxError {
-    SandboxError::Phone { number: number.to_owned(), source }
 }

@@ -58,5 +58,7 @@ pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
 pub use embedded::EmbeddedSandbox;
 pub use error::SandboxError;
 pub use handle::SandboxHandle;
-pub use phones::{Direction, MessageState, PhoneError, PhoneInfo, PhoneMessage};
+pub use phones::{
+    Direction, Garbage, MessageState, PhoneError, PhoneInfo, PhoneMessage, Reaction, UnknownGarbage,
+};
 pub use sandbox::Sandbox;

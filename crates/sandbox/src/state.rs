@@ -47,6 +47,7 @@ pub(crate) struct State {
     pub(crate) trace: AtomicBool,
     rng: Mutex<StdRng>,
     connections: AtomicU64,
+    logins: AtomicU64,
     pub(crate) buckets: Mutex<HashMap<UserId, Bucket>>,
     pub(crate) holds: Mutex<HashMap<UserId, Hold>>,
 }
@@ -84,6 +85,7 @@ impl State {
             trace: AtomicBool::new(config.trace == Trace::On),
             rng: Mutex::new(rng),
             connections: AtomicU64::new(1),
+            logins: AtomicU64::new(1),
             buckets: Mutex::default(),
             holds: Mutex::default(),
             config,
@@ -105,6 +107,11 @@ impl State {
 
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The place of a login among all logins.
+    pub(crate) fn next_login(&self) -> u64 {
+        self.logins.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Writes to the journal.
@@ -209,7 +216,12 @@ impl State {
 
     /// Removes an account and ends its connection.
     pub(crate) fn remove(&self, user: &User, reason: &'static str) -> Result<(), SandboxError> {
-        self.db.write(|tx| tx.remove_user(user.id))?;
+        self.db.write(|tx| {
+            if user.authkey.is_none() {
+                tx.forget_phone(user.jid.user_part())?;
+            }
+            tx.remove_user(user.id)
+        })?;
         lock(&self.buckets).remove(&user.id);
         lock(&self.holds).remove(&user.id);
         self.router.end(user.id, End::Removed);

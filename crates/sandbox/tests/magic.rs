@@ -88,6 +88,32 @@ async fn keys_that_are_not_there() {
 }
 
 #[tokio::test]
+async fn changes_its_identity_once() {
+    let (world, mut peer) = alice().await;
+    let to = jid(Magic::Reinstalls);
+    let identity = peer.fetch(&to).await.bundle.unwrap().identity;
+    deliver(&mut peer, &to, "one").await;
+    assert_eq!(peer.read().await, "one");
+    let told = peer.client.next("notification").await;
+    assert_eq!(
+        (told.view().attr_jid("from"), told.view().child("identity").is_some()),
+        (Some(to.clone()), true)
+    );
+    peer.ack_for(&told).await;
+    let other = peer.fetch(&to).await.bundle.unwrap().identity;
+    assert_ne!(identity, other);
+    peer.forget_session(&to);
+    for text in ["two", "three"] {
+        deliver(&mut peer, &to, text).await;
+        assert_eq!(peer.read().await, text);
+    }
+    assert!(did(&world, Magic::Reinstalls, "set up anew"));
+    assert_eq!(peer.fetch(&to).await.bundle.unwrap().identity, other, "once");
+    assert_eq!(world.broken(), [] as [String; 0]);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
 async fn asks_again_once_per_message() {
     let (world, mut peer) = alice().await;
     let to = jid(Magic::AsksAgain);

@@ -20,7 +20,7 @@ use super::mischief::{self, Fate, Mischief};
 use crate::events::{Direction, EventKind, Rule};
 use crate::faults::Fault;
 use crate::login::pattern_name;
-use crate::router::{Ears, End, Finish, Session};
+use crate::router::{Ears, End, Finish, Place, Session};
 use crate::state::{State, chain};
 
 /// Bytes of a frame around its plaintext: length prefix and tag.
@@ -86,6 +86,8 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
         options: state.profile().wire.encode_options(),
         limits: state.profile().wire.limits(),
     };
+    // Its place is that of its coming: one whose judgement takes long does not push out one that came later.
+    let place = state.next_login();
     let admitted = tokio::select! {
         biased;
         admitted = state.login(id, &payload, &client_static) => admitted,
@@ -100,7 +102,7 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
             return sent.map_or_else(|error| chain(&error), |()| format!("login refused with {reason}"));
         }
     };
-    let (session, ears) = Session::new(id, admitted.user.id, admitted.user.jid.clone());
+    let (session, ears) = Session::new(id, place, admitted.user.id, admitted.user.jid.clone());
     channel.user = Some(admitted.user.jid);
     let mut talk = Talk {
         channel,
@@ -280,7 +282,7 @@ enum Turn {
 impl Talk<'_> {
     async fn run(&mut self, certain: bool, passive: bool, stop: &mut watch::Receiver<bool>) -> Over {
         let state = Arc::clone(&self.channel.state);
-        if certain && let Err(over) = self.be_present(&state) {
+        if certain && let Err(over) = self.be_present(&state).await {
             return over;
         }
         let mut first = vec![Success::at(state.now()).to_node(state.profile())];
@@ -352,7 +354,7 @@ impl Talk<'_> {
     }
 
     /// From now on this is the account's connection.
-    fn be_present(&mut self, state: &State) -> Result<(), Over> {
+    async fn be_present(&mut self, state: &State) -> Result<(), Over> {
         self.present = true;
         let name = self.name.take();
         let seen = state.db.write(|tx| tx.seen(self.session.user, state.now(), name.as_deref()));
@@ -360,8 +362,12 @@ impl Talk<'_> {
             state.internal("a login could not be noted", &error);
             return Err("the sandbox failed".to_owned());
         }
-        if state.router.attach(&self.session) {
-            state.note(Some(self.channel.id), Some(&self.session.jid), EventKind::Replaced);
+        match state.router.attach(&self.session) {
+            Place::Free => {}
+            Place::TakenOver => {
+                state.note(Some(self.channel.id), Some(&self.session.jid), EventKind::Replaced);
+            }
+            Place::Taken => return Err(self.give_up(StreamError::Replaced).await),
         }
         // The account may have been deleted, or enlisted with another key, since the login was judged. Whoever does that
         // from now on finds this connection at the router.
@@ -425,7 +431,7 @@ impl Talk<'_> {
         };
         let bytes = plaintext.len();
         if !self.present {
-            self.be_present(state)?;
+            self.be_present(state).await?;
         }
         (self.heard, self.pinged) = (Instant::now(), false);
         let stanza = match landbridge_wire::decode_payload_ref(plaintext, &self.channel.limits) {

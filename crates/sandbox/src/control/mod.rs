@@ -13,13 +13,14 @@ mod read;
 mod schemas;
 #[cfg(test)]
 mod tests;
+mod tricks;
 mod world;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -40,7 +41,7 @@ pub(crate) struct App {
 
 /// One call of the API.
 struct Operation {
-    /// `get`, `post`, `put`.
+    /// `get`, `post`, `put`, `delete`.
     method: &'static str,
     /// Below [`PATH`].
     path: &'static str,
@@ -55,15 +56,29 @@ fn operations() -> Vec<Operation> {
     let get_at = |path, handler, document| Operation { method: "get", path, handler, document };
     let post_at = |path, handler, document| Operation { method: "post", path, handler, document };
     let put_at = |path, handler, document| Operation { method: "put", path, handler, document };
+    let delete_at = |path, handler, document| Operation { method: "delete", path, handler, document };
     vec![
         get_at("/phones", get(phones::list), openapi::list_phones()),
         post_at("/phones", post(phones::create), openapi::create_phone()),
         get_at("/phones/{number}", get(phones::one), openapi::get_phone()),
+        delete_at("/phones/{number}", delete(phones::delete), openapi::delete_phone()),
         get_at("/phones/{number}/messages", get(phones::messages), openapi::get_messages()),
         post_at("/phones/{number}/messages", post(phones::send), openapi::send_message()),
+        post_at("/phones/{number}/reply", post(tricks::reply), openapi::reply()),
+        post_at("/phones/{number}/react", post(tricks::react), openapi::react()),
+        post_at("/phones/{number}/edit", post(tricks::edit), openapi::edit()),
+        post_at("/phones/{number}/revoke", post(tricks::revoke), openapi::revoke()),
+        post_at("/phones/{number}/type", post(tricks::typing), openapi::typing()),
         post_at("/phones/{number}/read", post(phones::read), openapi::read_messages()),
+        post_at("/phones/{number}/played", post(tricks::played), openapi::played()),
         post_at("/phones/{number}/block", post(phones::block), openapi::block_user()),
         post_at("/phones/{number}/unblock", post(phones::unblock), openapi::unblock_user()),
+        post_at("/phones/{number}/garbage", post(tricks::garbage), openapi::garbage()),
+        post_at("/phones/{number}/ask-again", post(tricks::ask_again), openapi::ask_again()),
+        post_at("/phones/{number}/lose-session", post(tricks::lose_session), openapi::lose_session()),
+        post_at("/phones/{number}/reinstall", post(tricks::reinstall), openapi::reinstall()),
+        post_at("/phones/{number}/offline", post(tricks::offline), openapi::offline()),
+        post_at("/phones/{number}/online", post(tricks::online), openapi::online()),
         get_at("/users", get(world::users), openapi::list_users()),
         get_at("/journal", get(journal::page), openapi::get_journal()),
         get_at("/events", get(journal::stream), openapi::stream_events()),

@@ -65,6 +65,12 @@ pub(super) async fn one(State(app): Shared, Path(number): Path<String>) -> Resul
     Ok(Json(app.handle.phone_info(&number)?))
 }
 
+/// Deletes a phone.
+pub(super) async fn delete(State(app): Shared, Path(number): Path<String>) -> Result<StatusCode, Problem> {
+    app.handle.delete_phone(&number)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Poll {
@@ -121,13 +127,25 @@ pub(super) struct Sent {
     id: String,
 }
 
+impl Sent {
+    /// The message is on its way.
+    pub(super) fn accepted(id: MessageId) -> (StatusCode, Json<Self>) {
+        (StatusCode::ACCEPTED, Json(Self { id: id.into_string() }))
+    }
+}
+
+/// The id of a message, as a body has it.
+pub(super) fn message_id(id: &str) -> Result<MessageId, Problem> {
+    id.parse()
+        .map_err(|error: landbridge_stanza::BadMessageId| Problem::unusable("bad-id", error.to_string()))
+}
+
 pub(super) async fn send(
     State(app): Shared,
     Path(number): Path<String>,
     Body(message): Body<NewMessage>,
 ) -> Result<(StatusCode, Json<Sent>), Problem> {
-    let id = app.handle.phone_send_text(&number, &message.to, &message.text)?.into_string();
-    Ok((StatusCode::ACCEPTED, Json(Sent { id })))
+    Ok(Sent::accepted(app.handle.phone_send_text(&number, &message.to, &message.text)?))
 }
 
 #[derive(Deserialize)]
@@ -139,7 +157,7 @@ pub(super) struct Read {
 
 #[derive(Serialize)]
 pub(super) struct ReadIds {
-    ids: Vec<String>,
+    pub(super) ids: Vec<String>,
 }
 
 /// Reads one message, or everything of a chat.
@@ -150,9 +168,7 @@ pub(super) async fn read(
 ) -> Result<Json<ReadIds>, Problem> {
     let ids = match read.id {
         Some(id) => {
-            let id: MessageId = id.parse().map_err(|error: landbridge_stanza::BadMessageId| {
-                Problem::unusable("bad-id", error.to_string())
-            })?;
+            let id = message_id(&id)?;
             app.handle.phone_read(&number, &read.peer, &id)?;
             vec![id]
         }
@@ -164,7 +180,7 @@ pub(super) async fn read(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Peer {
-    peer: String,
+    pub(super) peer: String,
 }
 
 pub(super) async fn block(

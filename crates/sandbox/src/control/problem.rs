@@ -86,6 +86,7 @@ impl From<SandboxError> for Problem {
             PhoneError::Recipient { .. } => Self::unusable("bad-recipient", detail),
             PhoneError::Text { .. } => Self::unusable("bad-text", detail),
             PhoneError::NoMessage { .. } => Self::unusable("no-such-message", detail),
+            PhoneError::AskedOften { .. } => Self::new(StatusCode::CONFLICT, "asked-often", detail),
             PhoneError::Exists => Self::new(StatusCode::CONFLICT, "exists", detail),
             PhoneError::NotSent { .. } => Self::new(StatusCode::CONFLICT, "not-sent", detail),
             PhoneError::NotBlocked => Self::new(StatusCode::CONFLICT, "not-blocked", detail),

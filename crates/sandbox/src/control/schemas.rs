@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::journal::MAX_PAGE;
 use super::phones::{MAX_NAME, MAX_WAIT};
 use super::world::{MAX_ADVANCE, MAX_HELD};
+use crate::Garbage;
 use crate::faults::Fault;
 
 /// An object with these members and no others. A name that ends in `?` may be absent.
@@ -53,6 +54,18 @@ fn user() -> Value {
     })
 }
 
+fn message_id() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 128 })
+}
+
+fn long_text() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 65_536 })
+}
+
+fn garbage() -> Value {
+    json!({ "enum": Garbage::ALL.iter().map(|garbage| garbage.name()).collect::<Vec<_>>() })
+}
+
 fn probability() -> Value {
     json!({ "type": "number", "minimum": 0, "maximum": 1 })
 }
@@ -81,6 +94,9 @@ fn message() -> Value {
             "state",
             json!({ "enum": ["waiting", "shown", "pending", "sent", "failed", "delivered", "read", "played"] }),
         ),
+        ("reactions?", object(&[("in?", reference("Reaction")), ("out?", reference("Reaction"))])),
+        ("edited_ms?", json!({ "type": "integer" })),
+        ("revoked?", json!({ "type": "boolean" })),
         ("notify?", text()),
         ("failure?", text()),
     ])
@@ -93,6 +109,7 @@ fn phone() -> Value {
         ("name", text()),
         ("identity", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })),
         ("registration", count()),
+        ("online", json!({ "type": "boolean" })),
         ("blocked", list(text())),
         ("messages", count()),
         ("unread", count()),
@@ -127,11 +144,16 @@ pub(super) fn all() -> Value {
         ]),
         "Message": message(),
         "Messages": object(&[("messages", list(reference("Message"))), ("change", count())]),
-        "NewMessage": object(&[
-            ("to", user()), ("text", json!({ "type": "string", "minLength": 1, "maxLength": 65_536 })),
-        ]),
+        "Reaction": object(&[("emoji", text()), ("t_ms", json!({ "type": "integer" }))]),
+        "NewMessage": object(&[("to", user()), ("text", long_text())]),
         "Sent": object(&[("id", text())]),
-        "Read": object(&[("peer", user()), ("id?", json!({ "type": "string", "minLength": 1, "maxLength": 128 }))]),
+        "Read": object(&[("peer", user()), ("id?", message_id())]),
+        "About": object(&[("peer", user()), ("id", message_id())]),
+        "TextAbout": object(&[("peer", user()), ("id", message_id()), ("text", long_text())]),
+        "React": object(&[("peer", user()), ("id", message_id()), ("emoji", text())]),
+        "Typing": object(&[("peer", user()), ("state", json!({ "enum": ["composing", "recording", "paused"] }))]),
+        "Garbage": object(&[("to", user()), ("what", garbage())]),
+        "Nothing": object(&[]),
         "ReadIds": object(&[("ids", list(text()))]),
         "Peer": object(&[("peer", user())]),
         "User": account(),

@@ -266,6 +266,52 @@ async fn blocking_and_unblocking() {
 }
 
 #[tokio::test]
+async fn phones_can_be_told_everything_over_the_api() {
+    let world = World::with_phones().await;
+    let joe = |call: &str| format!("/phones/{JOE}/{call}");
+    let ann = |call: &str| format!("/phones/{ANN}/{call}");
+    let sent = world.post(&joe("messages"), &json!({ "to": ANN, "text": "Lunch?" })).await.body;
+    let about = |text: Value| json!({ "peer": JOE, "id": sent["id"], "text": text });
+    let mine = |body: Value| {
+        let mut all = json!({ "peer": ANN, "id": sent["id"] });
+        all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        all
+    };
+    world.messages_when(ANN, |messages| !messages.is_empty()).await;
+    assert_eq!(world.post(&ann("type"), &json!({ "peer": JOE, "state": "composing" })).await.status, 204);
+    assert_eq!(world.post(&ann("reply"), &about(json!("Yes"))).await.status, 202);
+    let react = json!({ "peer": JOE, "id": sent["id"], "emoji": "👍" });
+    assert_eq!(world.post(&ann("react"), &react).await.status, 202);
+    let played = world.post(&ann("played"), &json!({ "peer": JOE, "id": sent["id"] })).await.body;
+    assert_eq!(played["ids"], json!([sent["id"]]));
+    assert_eq!(world.post(&joe("edit"), &mine(json!({ "text": "Dinner?" }))).await.status, 202);
+    let shown = world.messages_when(ANN, |messages| messages[0]["edited_ms"].is_i64()).await;
+    assert_eq!(
+        (&shown[0]["text"], &shown[0]["reactions"]["out"]["emoji"]),
+        (&json!("Dinner?"), &json!("👍"))
+    );
+    assert_eq!(world.post(&joe("revoke"), &mine(json!({}))).await.status, 202);
+    let shown = world.messages_when(ANN, |messages| messages[0]["revoked"] == true).await;
+    assert_eq!(shown[0]["text"], Value::Null);
+    let state = world.messages_when(JOE, |messages| messages[0]["state"] == "played").await;
+    assert_eq!(state[0]["reactions"]["in"]["emoji"], json!("👍"));
+
+    assert_eq!(world.post(&ann("ask-again"), &json!({ "peer": JOE, "id": sent["id"] })).await.status, 204);
+    assert_eq!(world.post(&ann("lose-session"), &json!({ "peer": JOE })).await.status, 204);
+    for what in ["ciphertext", "padding", "protobuf", "content"] {
+        assert_eq!(world.post(&joe("garbage"), &json!({ "to": ANN, "what": what })).await.status, 202);
+    }
+    let before = world.get(&format!("/phones/{ANN}")).await.body;
+    let after = world.post(&ann("reinstall"), &json!({})).await.body;
+    assert_ne!(before["identity"], after["identity"]);
+    assert_eq!(world.post(&ann("offline"), &json!({})).await.body["online"], json!(false));
+    assert_eq!(world.post(&ann("online"), &json!({})).await.body["online"], json!(true));
+    assert_eq!(delete(&world, &format!("/phones/{ANN}")).await, 204);
+    assert_eq!(delete(&world, &format!("/phones/{ANN}")).await, 404);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
 async fn held_messages_come_in_another_order_and_open_all_the_same() {
     let world = World::with_phones().await;
     assert_eq!(world.post("/holds", &json!({ "to": ANN, "count": 4, "seed": 7 })).await.status, 204);
@@ -368,6 +414,11 @@ async fn mistakes_are_named() {
         ("/phones/14155551001/read", json!({ "peer": "alice", "id": "3EB0" }), (422, "no-such-message")),
         ("/phones/14155551001/read", json!({ "peer": "alice", "id": "" }), (422, "bad-id")),
         ("/phones/14155551001/block", json!({ "peer": "nobody" }), (422, "no-such-user")),
+        ("/phones/14155551001/revoke", json!({ "peer": "alice", "id": "3EB0" }), (422, "no-such-message")),
+        ("/phones/14155551001/react", json!({ "peer": "alice", "id": "3EB0" }), (400, "bad-body")),
+        ("/phones/14155551001/garbage", json!({ "to": "alice", "what": "plastic" }), (422, "bad-garbage")),
+        ("/phones/14155551001/type", json!({ "peer": "alice", "state": "asleep" }), (400, "bad-body")),
+        ("/phones/14155551001/reinstall", json!({ "now": true }), (400, "bad-body")),
         ("/phones/14155551001/block", json!({ "peer": JOE }), (422, "bad-recipient")),
         ("/holds", json!({ "to": "alice", "count": 0 }), (422, "bad-count")),
         ("/holds", json!({ "to": "nobody", "count": 3 }), (422, "no-such-user")),
@@ -413,22 +464,40 @@ async fn health_is_outside_of_the_api() {
 
 /// A PUT by hand, checked as the others are.
 async fn put(world: &World, path: &str, body: &Value) -> (u16, Value) {
+    by_hand(world, "put", path, &body.to_string()).await
+}
+
+/// A DELETE by hand, checked as the others are.
+async fn delete(world: &World, path: &str) -> u16 {
+    by_hand(world, "delete", path, "").await.0
+}
+
+async fn by_hand(world: &World, method: &str, path: &str, body: &str) -> (u16, Value) {
     let mut socket = TcpStream::connect(world.sandbox.http_addr()).await.unwrap();
-    let body = body.to_string();
     let request = format!(
-        "PUT /control{path} HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "{} /control{path} HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{body}",
+        method.to_uppercase(),
         body.len()
     );
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.unwrap();
     let status: u16 = answer.split(' ').nth(1).unwrap().parse().unwrap();
-    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let operation = world.operation("put", path).unwrap();
+    let operation = world.operation(method, path).unwrap();
     let known = schema::resolve(&world.document, &operation["responses"][status.to_string()]);
-    let content = known["content"].as_object().unwrap().values().next().unwrap();
-    schema::check(&world.document, &content["schema"], &body, path);
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let Some(content) = known.get("content") else {
+        assert_eq!((body, known.is_null()), ("", false), "{method} {path} answered {status}");
+        return (status, Value::Null);
+    };
+    let body: Value = serde_json::from_str(body).unwrap();
+    schema::check(
+        &world.document,
+        &content.as_object().unwrap().values().next().unwrap()["schema"],
+        &body,
+        path,
+    );
     (status, body)
 }
 
@@ -474,7 +543,7 @@ async fn the_document_is_served_and_its_examples_keep_its_schemas() {
             let in_path = placed.filter(|parameter| parameter["in"] == "path").count();
             assert_eq!(in_path, path.matches('{').count(), "{method} {path}");
             let body = operation.get("requestBody").map(|body| &body["content"]);
-            assert_eq!(body.is_some(), method != "get", "{method} {path}");
+            assert_eq!(body.is_some(), method != "get" && method != "delete", "{method} {path}");
             let answers = operation["responses"].as_object().unwrap().values();
             let contents = body.into_iter().chain(answers.filter_map(|answer| answer.get("content")));
             for content in contents.filter_map(|content| content.get("application/json")) {

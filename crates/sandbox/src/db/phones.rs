@@ -5,7 +5,12 @@ use crate::SandboxError;
 
 impl Tx<'_> {
     pub(crate) fn add_phone(&self, number: &str, name: &str) -> Result<(), SandboxError> {
-        self.0.execute("INSERT INTO phones (number, name) VALUES (?1, ?2)", (number, name))?;
+        self.0.execute("INSERT OR REPLACE INTO phones (number, name) VALUES (?1, ?2)", (number, name))?;
+        Ok(())
+    }
+
+    pub(crate) fn forget_phone(&self, number: &str) -> Result<(), SandboxError> {
+        self.0.execute("DELETE FROM phones WHERE number = ?1", [number])?;
         Ok(())
     }
 

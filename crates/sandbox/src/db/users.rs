@@ -262,6 +262,23 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Puts the keys of a new installation in the place of the old ones. The one-time prekeys go.
+    pub(crate) fn replace_keys(
+        &self,
+        id: UserId,
+        registration: u32,
+        identity: &[u8; 32],
+        skey: &landbridge_stanza::keys::SignedPreKey,
+    ) -> Result<(), SandboxError> {
+        self.0.execute("DELETE FROM prekeys WHERE user = ?1", [id.0])?;
+        self.0.execute(
+            "UPDATE users SET registration = ?2, identity = ?3, skey_id = ?4, skey_value = ?5, skey_sig = ?6, \
+             low_told = 0 WHERE id = ?1",
+            (id.0, registration, identity, skey.id, skey.value, skey.signature.as_slice()),
+        )?;
+        Ok(())
+    }
+
     /// Removes an account with its keys, mailbox, block list and contacts. What it sent stays with those who have it.
     pub(crate) fn remove_user(&self, id: UserId) -> Result<(), SandboxError> {
         self.0.execute("DELETE FROM users WHERE id = ?1", [id.0])?;

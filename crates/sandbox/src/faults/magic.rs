@@ -42,6 +42,7 @@ magic! {
     NeverOnline "15550100001" "Never connects: messages are sent and not delivered.";
     NoKeys "15550100002" "Has no keys: a fetch gives error 406.";
     PrekeysOut "15550100003" "Has no one-time prekeys left: its bundles come without. Answers.";
+    Reinstalls "15550100004" "Answers; behind the first answer it is set up anew: its identity changes, once.";
     AsksAgain "15550100005" "Asks for every message a second time. Answers.";
     Blocks "15550100006" "Blocks who writes to it, after the first message.";
     Slow "15550100007" "Takes its messages 5 seconds late. Answers.";
@@ -97,7 +98,7 @@ impl Magic {
     /// What it writes back.
     pub(crate) fn answers(self, text: &str) -> Vec<String> {
         match self {
-            Self::Echo | Self::PrekeysOut | Self::AsksAgain | Self::Slow | Self::Twice => {
+            Self::Echo | Self::PrekeysOut | Self::Reinstalls | Self::AsksAgain | Self::Slow | Self::Twice => {
                 vec![text.to_owned()]
             }
             Self::OutOfOrder => (1..=3).map(|n| format!("{n}/3 {text}")).collect(),

@@ -8,9 +8,6 @@ use super::Dice;
 
 /// Name of what nobody knows.
 pub(crate) const UNKNOWN: &str = "x-landbridge";
-/// From the end of a Signal message: inside the MAC of a pkmsg, whatever ids stand behind it, and inside the ciphertext of
-/// a msg.
-const FROM_END: usize = 12;
 
 /// Adds what nobody knows: an attribute, and a child where there can be one.
 pub(crate) fn with_extras(stanza: Node, dice: &mut Dice) -> Node {
@@ -35,8 +32,7 @@ pub(crate) fn damaged(stanza: NodeRef<'_>, profile: &Profile) -> Option<Node> {
         return None;
     }
     for enc in encs.iter_mut().filter(|enc| matches!(enc.kind, EncType::PreKey | EncType::Message)) {
-        let at = enc.ciphertext.len().checked_sub(FROM_END)?;
-        *enc.ciphertext.get_mut(at)? ^= 0x55;
+        crate::phones::damage(&mut enc.ciphertext)?;
     }
     Some(message.to_node(profile))
 }

@@ -100,6 +100,8 @@ faults! {
         "A test phone gets a damaged copy of a message and asks for it again.";
     Undecryptable "undecryptable" Message 0.005
         "The first copy of a message is delivered damaged.";
+    IdentityChanged "identity-changed" Message 0.001
+        "A test phone is set up anew behind a message: its identity is another one.";
     PrekeysOut "prekeys-out" Message 0.01
         "A key bundle comes without a one-time prekey.";
 }

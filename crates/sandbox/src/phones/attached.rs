@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -9,20 +10,21 @@ use landbridge_curve::PublicKey;
 use landbridge_proto::message::Message;
 use landbridge_stanza::MessageId;
 use landbridge_stanza::blocklist::BlockAction;
+use landbridge_stanza::chatstate::{ChatState, ChatStateIn};
 use landbridge_store::{ClientStore, MemoryStore, SqliteStore, StoreError};
-use landbridge_wire::{Jid, Node};
+use landbridge_wire::{Jid, Node, NodeRef};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{
-    Direction, Identity, MessageState, Output, Phone, PhoneError, PhoneInfo, PhoneMessage, PhoneReceipt,
-    Trouble,
+    Direction, Done, Identity, MessageState, Output, Phone, PhoneError, PhoneInfo, PhoneMessage,
+    PhoneReceipt, Trouble,
 };
 use crate::SandboxError;
 use crate::db::{Entry, MailClass, NewPhone, UserId};
 use crate::events::{EventKind, Rule};
 use crate::faults::{self, Fault, Magic};
-use crate::router::{Ears, Session};
+use crate::router::{Ears, End, Session};
 use crate::state::{State, chain, lock};
 
 /// Stanzas that are read from the mailbox at a time.
@@ -36,6 +38,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Attached {
     session: Arc<Session>,
     phone: Mutex<Phone>,
+    /// Whether it is connected. Changes while the phone is locked, so that no step is cut in half.
+    online: AtomicBool,
+    /// Position in the mailbox of the last stanza that it has handled since it was connected.
+    taken: AtomicI64,
     /// Whether its number behaves in a way of its own.
     magic: Option<Magic>,
     /// Ids of messages that were damaged on purpose: that they do not open is nobody's mistake.
@@ -50,6 +56,7 @@ pub(crate) struct Attached {
 enum Duty {
     Answer { to: Jid, text: String },
     Block { whom: Jid },
+    Reinstall,
 }
 
 /// All phones.
@@ -74,8 +81,12 @@ impl Phones {
         lock(&self.by_number).values().cloned().collect()
     }
 
-    /// Waits until all phones have ended; their sessions were told to.
+    /// Ends all phones and waits for them.
     pub(crate) async fn stop(&self) {
+        // The router does not know those that are away.
+        for phone in self.all() {
+            phone.session.end(End::Shutdown);
+        }
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         for task in tasks {
             // A task that has panicked is over, too.
@@ -87,9 +98,27 @@ impl Phones {
     fn store(&self, number: &str) -> Result<Box<dyn ClientStore>, StoreError> {
         match &self.data_dir {
             None => Ok(Box::new(MemoryStore::new())),
-            Some(dir) => Ok(Box::new(SqliteStore::open(dir.join(format!("phone-{number}.db")))?)),
+            Some(dir) => Ok(Box::new(SqliteStore::open(dir.join(file_name(number)))?)),
         }
     }
+
+    /// Removes the file of a store that is closed, and what SQLite may have left beside it.
+    fn remove_store(&self, number: &str) -> Result<(), PhoneError> {
+        let Some(dir) = &self.data_dir else { return Ok(()) };
+        for beside in ["", "-wal", "-shm", "-journal"] {
+            match std::fs::remove_file(dir.join(format!("{}{beside}", file_name(number)))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(PhoneError::Remove(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file_name(number: &str) -> String {
+    format!("phone-{number}.db")
 }
 
 fn digits(number: &str) -> &str {
@@ -121,10 +150,10 @@ pub(crate) fn create(state: &Arc<State>, number: &str, name: &str) -> Result<Pho
     let Identity { registration, identity, signed_prekey } = phone.identity()?;
     let jid = phone.jid().clone();
     let user = state.db.write(|tx| {
-        match tx.user(&jid)? {
-            Some(user) => tx.remove_user(user.id)?,
-            None => tx.add_phone(number, name)?,
+        if let Some(user) = tx.user(&jid)? {
+            tx.remove_user(user.id)?;
         }
+        tx.add_phone(number, name)?;
         tx.add_phone_user(&NewPhone { jid: &jid, name, registration, identity, signed_prekey }, state.now())
     })?;
     let attached = attach(state, user, phone)?;
@@ -133,14 +162,47 @@ pub(crate) fn create(state: &Arc<State>, number: &str, name: &str) -> Result<Pho
     attached.info()
 }
 
+/// Removes a phone, its account and its store: its user is nobody any more.
+pub(crate) fn remove(state: &State, number: &str) -> Result<(), PhoneError> {
+    let number = digits(number);
+    let phone = state.phones.get(number).ok_or(PhoneError::NoSuchPhone)?;
+    if let Some(user) = state.db.read(|tx| tx.user(&phone.session.jid))? {
+        state.remove(&user, "its phone was deleted")?;
+    }
+    // While it was away, the router did not know it.
+    phone.session.end(End::Removed);
+    // The number is taken until the file has gone.
+    phone.lock().retire();
+    let removed = state.phones.remove_store(number);
+    lock(&state.phones.by_number).remove(number);
+    removed
+}
+
+/// Tells the server the keys of a new installation, and the server everybody who has to know.
+fn register(state: &State, phone: &mut Phone, user: UserId) -> Result<(), PhoneError> {
+    let Identity { registration, identity, signed_prekey } = phone.identity()?;
+    let user = state.db.write(|tx| {
+        tx.replace_keys(user, registration, &identity, &signed_prekey)?;
+        tx.user_by_id(user)
+    })?;
+    if let Some(user) = user {
+        state.tell_identity(&user)?;
+    }
+    Ok(())
+}
+
 /// Brings back the phones of an earlier run.
 pub(crate) fn resume(state: &Arc<State>) -> Result<(), SandboxError> {
     for (number, name) in state.db.read(|tx| tx.phones())? {
         let failed = |source| SandboxError::Phone { number: number.clone(), source };
-        let phone = open(state, &number, &name).map_err(failed)?;
+        let mut phone = open(state, &number, &name).map_err(failed)?;
         let Some(user) = state.db.read(|tx| tx.user(phone.jid()))? else {
             return Err(SandboxError::Record { what: "phone" });
         };
+        // A run that was killed between the two databases may not have told of a new installation.
+        if phone.identity().map_err(failed)?.identity != user.identity {
+            register(state, &mut phone, user.id).map_err(failed)?;
+        }
         let attached = attach(state, user.id, phone).map_err(failed)?;
         lock(&state.phones.by_number).insert(number.clone(), attached);
     }
@@ -148,27 +210,26 @@ pub(crate) fn resume(state: &Arc<State>) -> Result<(), SandboxError> {
 }
 
 fn attach(state: &Arc<State>, user: UserId, phone: Phone) -> Result<Arc<Attached>, PhoneError> {
-    let (session, ears) = Session::new(state.next_connection(), user, phone.jid().clone());
+    let (session, ears) =
+        Session::new(state.next_connection(), state.next_login(), user, phone.jid().clone());
     session.set_active(true);
     session.set_available(true);
     let magic = Magic::of(phone.jid());
-    let is_online = magic != Some(Magic::NeverOnline);
-    if is_online {
-        state.router.attach(&session);
-    }
     let changes = watch::Sender::new(phone.last_change());
     let attached = Arc::new(Attached {
         session,
         phone: Mutex::new(phone),
+        online: AtomicBool::new(false),
+        taken: AtomicI64::new(0),
         magic,
         damaged: Mutex::default(),
         duties: Mutex::default(),
         changes,
     });
-    attached.act(state, |phone| Ok(((), phone.connect()?)))?;
-    if !is_online {
+    attached.come_online(state)?;
+    if magic == Some(Magic::NeverOnline) {
         // Its keys are there, and it is gone.
-        return Ok(attached);
+        attached.go_offline(state);
     }
     lock(&state.phones.tasks).push(tokio::spawn(live(Arc::clone(state), Arc::clone(&attached), ears)));
     Ok(attached)
@@ -176,30 +237,30 @@ fn attach(state: &Arc<State>, user: UserId, phone: Phone) -> Result<Arc<Attached
 
 /// A phone's life: it looks into its mailbox when there may be something in it, until its session ends.
 async fn live(state: Arc<State>, phone: Arc<Attached>, mut ears: Ears) {
-    phone.session.poke();
-    let mut taken = 0;
     loop {
-        let again = phone.lock().wants_to_send_again();
+        let again = phone.is_online() && phone.lock().wants_to_send_again();
         tokio::select! {
             biased;
             _ = ears.end.wait_for(Option::is_some) => break,
             () = phone.session.poked() => {}
-            // Nobody looks at a test phone to see who types.
-            Some(_) = ears.ephemeral.recv() => continue,
+            Some(stanza) = ears.ephemeral.recv() => {
+                phone.hear_typing(&state, stanza.view());
+                continue;
+            }
             () = tokio::time::sleep(AGAIN), if again => {
                 let sent = phone.act(&state, |phone| Ok(((), phone.send_again()?)));
                 phone.note_failure(&state, sent);
                 continue;
             }
         }
-        if phone.magic == Some(Magic::Slow) && phone.has_mail(&state, taken) {
+        if phone.magic == Some(Magic::Slow) && phone.has_mail(&state) {
             tokio::select! {
                 biased;
                 _ = ears.end.wait_for(Option::is_some) => break,
                 () = tokio::time::sleep(state.config.fault_times.slow_phone) => {}
             }
         }
-        while phone.take_mail(&state, &mut taken) {
+        while phone.take_mail(&state) {
             // Others shall have their turn.
             tokio::task::yield_now().await;
         }
@@ -214,7 +275,42 @@ impl Attached {
     }
 
     pub(crate) fn info(&self) -> Result<PhoneInfo, PhoneError> {
-        self.lock().info()
+        let info = self.lock().info()?;
+        Ok(PhoneInfo { online: self.is_online(), ..info })
+    }
+
+    pub(crate) fn is_online(&self) -> bool {
+        self.online.load(Ordering::Relaxed)
+    }
+
+    /// Connects: offers what the server lacks, sends what waited, and takes what is in the mailbox.
+    pub(crate) fn come_online(&self, state: &State) -> Result<(), PhoneError> {
+        self.act(state, |phone| {
+            if !self.online.swap(true, Ordering::Relaxed) {
+                self.taken.store(0, Ordering::Relaxed);
+                state.router.attach(&self.session);
+            }
+            Ok(((), phone.connect()?))
+        })?;
+        self.session.poke();
+        Ok(())
+    }
+
+    /// Goes away without a word. What it is told to send waits on its screen, its mailbox at the server.
+    pub(crate) fn go_offline(&self, state: &State) {
+        let phone = self.lock();
+        self.online.store(false, Ordering::Relaxed);
+        state.router.detach(&self.session);
+        drop(phone);
+    }
+
+    /// Sets the phone up anew: another identity, and no session. Everybody who has to know is told.
+    pub(crate) fn reinstall(&self, state: &State) -> Result<(), PhoneError> {
+        self.act(state, |phone| {
+            phone.reinstall(state.now())?;
+            register(state, phone, self.session.user)?;
+            Ok(((), phone.connect()?))
+        })
     }
 
     /// The messages that have changed after change number `after`, and the number of the last change.
@@ -227,17 +323,18 @@ impl Attached {
         self.changes.subscribe()
     }
 
-    /// Sends a content. The server has accepted it when this returns.
+    /// Sends a content. The server has accepted it when this returns, unless the phone is away.
     pub(crate) fn send(&self, state: &State, to: &Jid, content: &Message) -> Result<MessageId, PhoneError> {
         self.sent(state, to, |phone| phone.send(to, content, state.now()))
     }
 
-    /// Sends a text. The server has accepted it when this returns.
+    /// Sends a text, as [`send`](Self::send).
     pub(crate) fn send_text(&self, state: &State, to: &Jid, text: &str) -> Result<MessageId, PhoneError> {
         self.sent(state, to, |phone| phone.send_text(to, text, state.now()))
     }
 
-    fn sent(
+    /// Sends what the phone makes, as [`send`](Self::send).
+    pub(crate) fn sent(
         &self,
         state: &State,
         to: &Jid,
@@ -258,18 +355,34 @@ impl Attached {
         }
     }
 
-    /// Reads messages of a chat; `None`: all of them.
-    pub(crate) fn read(
+    /// Reads or plays messages of a chat; `None`: all that are unread.
+    pub(crate) fn see(
         &self,
         state: &State,
         peer: &Jid,
         ids: Option<&[MessageId]>,
+        done: Done,
     ) -> Result<Vec<MessageId>, PhoneError> {
         self.act(state, |phone| {
             let ids = ids.map_or_else(|| phone.unread(peer), <[_]>::to_vec);
-            let out = phone.read(peer, &ids, state.now())?;
+            let out = phone.see(peer, &ids, done, state.now())?;
             Ok((ids, out))
         })
+    }
+
+    /// Types, records or stops.
+    pub(crate) fn typing(&self, state: &State, peer: &Jid, typing: ChatState) -> Result<(), PhoneError> {
+        self.act(state, |phone| Ok(((), vec![phone.typing(peer, typing)?])))
+    }
+
+    /// Forgets a session.
+    pub(crate) fn lose_session(&self, state: &State, peer: &Jid) -> Result<(), PhoneError> {
+        self.act(state, |phone| Ok(((), phone.lose_session(peer)?)))
+    }
+
+    /// Asks for a message once more.
+    pub(crate) fn ask_once_more(&self, state: &State, peer: &Jid, id: &MessageId) -> Result<(), PhoneError> {
+        self.act(state, |phone| Ok(((), phone.ask_once_more(peer, id)?)))
     }
 
     /// Changes the block list. The server has answered when this returns.
@@ -283,8 +396,8 @@ impl Attached {
     }
 
     /// Takes a page of the mailbox. `false` if there was nothing, or it cannot be taken now.
-    fn take_mail(&self, state: &State, taken: &mut i64) -> bool {
-        let entries = match state.db.read(|tx| tx.mail(self.session.user, *taken, PAGE)) {
+    fn take_mail(&self, state: &State) -> bool {
+        let entries = match state.db.read(|tx| tx.mail(self.session.user, self.position(), PAGE)) {
             Ok(entries) => entries,
             Err(error) => {
                 state.internal("a phone's mailbox cannot be read", &error);
@@ -297,18 +410,56 @@ impl Attached {
         for entry in entries {
             let damaged = self.damage(state, &entry);
             let stanza = damaged.as_ref().unwrap_or(&entry.stanza).view();
-            let handled = self.act(state, |phone| Ok(((), phone.handle(stanza, state.now())?)));
-            if !self.note_failure(state, handled) {
+            let handled = self.act(state, |phone| {
+                if !self.is_online() {
+                    return Ok((false, Vec::new()));
+                }
+                let out = phone.handle(stanza, state.now())?;
+                self.taken.store(entry.seq, Ordering::Relaxed);
+                Ok((true, out))
+            });
+            let here = *handled.as_ref().unwrap_or(&false);
+            if !self.note_failure(state, handled.map(drop)) || !here {
                 // It stays in the mailbox, unacknowledged; the next poke tries again.
                 return false;
             }
-            *taken = entry.seq;
+            self.change_identity_by_chance(state, &entry);
         }
         true
     }
 
-    fn has_mail(&self, state: &State, taken: i64) -> bool {
-        state.db.read(|tx| tx.mail(self.session.user, taken, 1)).is_ok_and(|entries| !entries.is_empty())
+    fn position(&self) -> i64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn has_mail(&self, state: &State) -> bool {
+        let mail = state.db.read(|tx| tx.mail(self.session.user, self.position(), 1));
+        self.is_online() && mail.is_ok_and(|entries| !entries.is_empty())
+    }
+
+    /// In the middle of a chat, the phone is set up anew.
+    fn change_identity_by_chance(&self, state: &State, entry: &Entry) {
+        if entry.class != MailClass::Message || state.faults.roll(Fault::IdentityChanged).is_none() {
+            return;
+        }
+        let (connection, jid) = (Some(self.session.connection), Some(&self.session.jid));
+        let detail = "the phone is set up anew behind this message";
+        state.injected(Fault::IdentityChanged, connection, jid, Some(&entry.id), detail);
+        let done = self.reinstall(state);
+        self.note_failure(state, done);
+    }
+
+    /// Somebody types. The screen does not show it; the journal does.
+    fn hear_typing(&self, state: &State, stanza: NodeRef<'_>) {
+        // What the router passes on has this form.
+        let Ok(typing) = ChatStateIn::from_node(stanza) else { return };
+        let what = match typing.state {
+            ChatState::Composing => "composing",
+            ChatState::Recording => "recording",
+            ChatState::Paused => "paused",
+        };
+        let kind = EventKind::PhoneTyping { from: typing.from.to_string(), state: what };
+        state.note(Some(self.session.connection), Some(&self.session.jid), kind);
     }
 
     /// A message that the phone is to ask for again, though it could open it.
@@ -335,18 +486,31 @@ impl Attached {
 
     /// Does what the number's behaviour wants done about the messages that were shown.
     fn do_duties(&self, state: &State) {
-        let Some(magic) = self.magic else { return };
+        let Some(magic) = self.magic.filter(|_| self.is_online()) else { return };
         let failed = |source| SandboxError::Phone { number: magic.number().to_owned(), source };
         loop {
             let Some(duty) = lock(&self.duties).pop_front() else { return };
             let done = match &duty {
                 Duty::Answer { to, text } => self.answer(state, magic, to, text),
                 Duty::Block { whom } => self.block(state, whom, BlockAction::Block).map_err(failed),
+                Duty::Reinstall => self.reinstall_once(state, magic),
             };
             if let Err(error) = done {
                 state.magic(magic, None, format!("it could not do its work: {}", chain(&error)));
             }
         }
+    }
+
+    /// The first time that this is to be done, also over restarts.
+    fn reinstall_once(&self, state: &State, magic: Magic) -> Result<(), SandboxError> {
+        const DONE: &str = "magic_reinstalled";
+        if state.db.read(|tx| tx.meta(DONE))?.is_some() {
+            return Ok(());
+        }
+        let failed = |source| SandboxError::Phone { number: magic.number().to_owned(), source };
+        self.reinstall(state).map_err(failed)?;
+        state.magic(magic, None, "the phone is set up anew: its identity is another one");
+        state.db.write(|tx| tx.set_meta(DONE, b"1"))
     }
 
     fn answer(&self, state: &State, magic: Magic, to: &Jid, text: &str) -> Result<(), SandboxError> {
@@ -392,6 +556,8 @@ impl Attached {
         let mut queue = VecDeque::from(out);
         while let Some(output) = queue.pop_front() {
             match output {
+                // What waits for a connection is sent again with the next one.
+                Output::Send(_) if !self.is_online() => {}
                 Output::Send(node) => {
                     for reply in state.handle(&self.session, node.view()).replies {
                         queue.extend(phone.handle(reply.view(), state.now())?);
@@ -413,12 +579,15 @@ impl Attached {
         if line.direction != Direction::Received {
             return;
         }
-        let duty = match line.text {
-            _ if magic == Magic::Blocks => Duty::Block { whom: peer },
-            Some(text) => Duty::Answer { to: peer, text },
+        let mut duties = lock(&self.duties);
+        match line.text {
+            _ if magic == Magic::Blocks => duties.push_back(Duty::Block { whom: peer }),
+            Some(text) => duties.push_back(Duty::Answer { to: peer, text }),
             None => return,
-        };
-        lock(&self.duties).push_back(duty);
+        }
+        if magic == Magic::Reinstalls {
+            duties.push_back(Duty::Reinstall);
+        }
     }
 
     /// Writes to the journal.

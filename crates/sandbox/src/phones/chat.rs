@@ -1,6 +1,6 @@
 //! What the screen of a phone shows: the last messages of all its chats, in order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
 use landbridge_proto::content::{self, Content, Context, Kind, Limits};
@@ -9,6 +9,7 @@ use landbridge_wire::Jid;
 use serde::{Deserialize, Serialize};
 
 use super::PhoneError;
+use super::relate::Reaction;
 
 /// Messages that are shown; older ones are in the store alone.
 const SHOWN: usize = 10_000;
@@ -29,7 +30,7 @@ pub enum Direction {
 }
 
 /// How far a message has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageState {
     /// Received: it cannot be opened, and was asked for again.
@@ -46,7 +47,7 @@ pub enum MessageState {
     Delivered,
     /// Received: the phone's user has read it. Sent: the recipient has.
     Read,
-    /// Sent: the recipient has played it.
+    /// Received: the phone's user has played it. Sent: the recipient has.
     Played,
 }
 
@@ -88,17 +89,30 @@ pub struct PhoneMessage {
     pub about: Option<String>,
     /// How far it has got.
     pub state: MessageState,
+    /// Reactions to it: the other side's (`in`) and the phone's own (`out`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub reactions: BTreeMap<Direction, Reaction>,
+    /// When its author last edited it, by the author's clock, in unix milliseconds. The text is then the new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_ms: Option<i64>,
+    /// Its author has taken it back: the text is gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
     /// The name that the other side shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
     /// Why it failed or cannot be opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Of a reaction or an edit: when it was made, by its author's clock, in unix milliseconds.
+    #[serde(skip)]
+    pub(super) stamp_ms: Option<i64>,
 }
 
 impl fmt::Debug for PhoneMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seq, change, direction, peer, id, t, kind, text, about, state, notify: _, failure } = self;
+        let Self { seq, change, direction, peer, id, t, kind, text, about, state, revoked, failure, .. } =
+            self;
         f.debug_struct("PhoneMessage")
             .field("seq", seq)
             .field("change", change)
@@ -110,6 +124,7 @@ impl fmt::Debug for PhoneMessage {
             .field("text", &text.as_ref().map(|text| format!("[{} bytes redacted]", text.len())))
             .field("about", about)
             .field("state", state)
+            .field("revoked", revoked)
             .field("failure", failure)
             .finish_non_exhaustive()
     }
@@ -132,8 +147,12 @@ impl PhoneMessage {
                 Direction::Received => MessageState::Shown,
                 Direction::Sent => MessageState::Pending,
             },
+            reactions: BTreeMap::new(),
+            edited_ms: None,
+            revoked: false,
             notify: None,
             failure: None,
+            stamp_ms: None,
         }
     }
 
@@ -144,6 +163,7 @@ impl PhoneMessage {
         let quoted = content.context_info().and_then(|context| context.stanza_id.as_deref());
         let target = content.target().and_then(|key| key.id.as_deref());
         self.about = target.or(quoted).map(Into::into);
+        self.stamp_ms = content.sender_timestamp_ms();
         self
     }
 
@@ -189,6 +209,8 @@ type Place = (Direction, String, String);
 pub(super) struct Screen {
     lines: VecDeque<PhoneMessage>,
     places: HashMap<Place, u64>,
+    /// By peer and id: messages that said something about one that is not here yet.
+    pub(super) early: HashMap<(String, String), Vec<u64>>,
     last_seq: u64,
     changes: u64,
 }
@@ -206,6 +228,8 @@ struct RememberedLine {
     peer: String,
     id: String,
     read: bool,
+    #[serde(default)]
+    played: bool,
 }
 
 impl RememberedLine {
@@ -215,6 +239,7 @@ impl RememberedLine {
             peer: line.peer.clone(),
             id: line.id.clone(),
             read: line.direction == Direction::Received && line.state == MessageState::Read,
+            played: line.direction == Direction::Received && line.state == MessageState::Played,
         }
     }
 }
@@ -245,22 +270,34 @@ impl Screen {
         remember(tx, &Remembered { last_seq: self.last_seq + 1, lines })
     }
 
-    /// Writes down that the messages `ids` of `peer` will be read, before they are.
-    pub(super) fn remember_read(
+    /// Writes down that the messages `ids` of `peer` will be read, or played, before they are.
+    pub(super) fn remember_seen(
         &self,
         tx: &mut dyn StoreTx,
         peer: &str,
         ids: &[&str],
+        seen: MessageState,
     ) -> Result<(), PhoneError> {
         let skip = self.lines.len().saturating_sub(REMEMBERED);
         let lines = self.lines.iter().skip(skip).map(|line| {
-            let now_read = line.direction == Direction::Received
+            let now = line.direction == Direction::Received
                 && line.peer == peer
                 && ids.iter().any(|id| *id == line.id);
             let line = RememberedLine::of(line);
-            RememberedLine { read: line.read || now_read, ..line }
+            RememberedLine {
+                read: line.read || (now && seen == MessageState::Read),
+                played: line.played || (now && seen == MessageState::Played),
+                ..line
+            }
         });
         remember(tx, &Remembered { last_seq: self.last_seq, lines: lines.collect() })
+    }
+
+    /// Writes down what the screen shows, as it is.
+    pub(super) fn remember(&self, tx: &mut dyn StoreTx) -> Result<(), PhoneError> {
+        let skip = self.lines.len().saturating_sub(REMEMBERED);
+        let lines = self.lines.iter().skip(skip).map(RememberedLine::of).collect();
+        remember(tx, &Remembered { last_seq: self.last_seq, lines })
     }
 
     /// Shows a message. Returns it with its place.
@@ -272,11 +309,26 @@ impl Screen {
         if self.lines.len() == SHOWN
             && let Some(old) = self.lines.pop_front()
         {
+            if let Some(about) = old.about {
+                self.early.remove(&(old.peer.clone(), about));
+            }
             self.places.remove(&(old.direction, old.peer, old.id));
         }
         self.places.insert((line.direction, line.peer.clone(), line.id.clone()), line.seq);
         self.lines.push_back(line.clone());
+        self.relate(&line);
         line
+    }
+
+    /// Fills the placeholder of a message. What was said about it meanwhile stays.
+    pub(super) fn fill(&mut self, line: PhoneMessage) -> Option<PhoneMessage> {
+        let (direction, peer, id) = (line.direction, line.peer.clone(), line.id.clone());
+        let filled = self.update(direction, &peer, &id, |place| {
+            let reactions = std::mem::take(&mut place.reactions);
+            *place = PhoneMessage { seq: place.seq, reactions, ..line };
+        })?;
+        self.relate(&filled);
+        Some(filled)
     }
 
     /// Changes a message that is shown. Returns it as it is then.
@@ -298,8 +350,12 @@ impl Screen {
 
     /// A message that is shown.
     pub(super) fn get(&self, direction: Direction, peer: &str, id: &str) -> Option<&PhoneMessage> {
-        let seq = self.places.get(&(direction, peer.to_owned(), id.to_owned()))?;
-        let at = self.lines.binary_search_by_key(seq, |line| line.seq).ok()?;
+        self.at(*self.places.get(&(direction, peer.to_owned(), id.to_owned()))?)
+    }
+
+    /// The message at a place of the screen.
+    pub(super) fn at(&self, seq: u64) -> Option<&PhoneMessage> {
+        let at = self.lines.binary_search_by_key(&seq, |line| line.seq).ok()?;
         self.lines.get(at)
     }
 
@@ -337,7 +393,11 @@ impl RememberedLine {
         let key = MessageKey::direct(self.peer.as_str(), self.id.as_str());
         if let Some(entry) = tx.message(&key)? {
             let line = PhoneMessage::of_inbox(&entry, me, limits);
-            let state = if self.read { MessageState::Read } else { MessageState::Shown };
+            let state = match (self.played, self.read) {
+                (true, _) => MessageState::Played,
+                (false, true) => MessageState::Read,
+                (false, false) => MessageState::Shown,
+            };
             return Ok(line.map(|line| PhoneMessage { state, ..line }));
         }
         let (Seen::Undecryptable(failed), Ok(peer)) = (tx.seen(&key)?, self.peer.parse()) else {

@@ -43,14 +43,25 @@ pub enum PhoneError {
         /// The longest that is sent.
         max: usize,
     },
-    /// The message is not one that the phone has shown.
-    #[error("there is no message {id} from {peer} to read")]
+    /// The message is not one of this chat on the phone's screen, or not one with which that can be done.
+    #[error("the chat with {peer} has no message {id} with which this can be done")]
     NoMessage {
         /// The chat.
         peer: String,
         /// The id.
         id: String,
     },
+    /// The message was asked for again as often as anybody answers.
+    #[error("the message {id} was asked for {most} times, and is not sent again")]
+    AskedOften {
+        /// The message.
+        id: String,
+        /// How often.
+        most: u8,
+    },
+    /// The file of a phone's store could not be removed.
+    #[error("the file of the phone's store could not be removed")]
+    Remove(#[source] std::io::Error),
     /// The sandbox failed.
     #[error("the sandbox failed")]
     Sandbox(#[source] Box<crate::SandboxError>),

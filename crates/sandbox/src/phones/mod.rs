@@ -24,23 +24,32 @@
 mod attached;
 mod chat;
 mod error;
+mod garbage;
 mod keys;
 mod output;
 mod phone;
 mod receive;
+mod relate;
 mod retry;
 mod send;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tricks;
 mod updates;
 mod user;
 
 pub use chat::{Direction, MessageState, PhoneMessage};
 pub use error::PhoneError;
+pub use garbage::{Garbage, UnknownGarbage};
 pub use phone::PhoneInfo;
+pub use relate::Reaction;
 
-pub(crate) use attached::{Attached, Phones, create, resume};
+pub(crate) use attached::{Attached, Phones, create, remove, resume};
+pub(crate) use garbage::damage;
+pub(crate) use output::Output;
+pub(crate) use phone::Phone;
+pub(crate) use user::Done;
 
-use output::{Output, PhoneReceipt, Trouble};
-use phone::{Identity, Phone};
+use output::{PhoneReceipt, Trouble};
+use phone::Identity;

@@ -17,13 +17,13 @@ use landbridge_stanza::{
     keys::SignedPreKey,
     liveness::SetActive,
 };
-use landbridge_store::{Account, ClientStore, Enlistment, StoreTx};
+use landbridge_store::{Account, ClientStore, Enlistment, MemoryStore, StoreTx};
 use landbridge_wire::{Jid, Node, NodeRef};
 use rand::CryptoRng;
 use serde::Serialize;
 
 use super::chat::Screen;
-use super::{Direction, Output, PhoneError, PhoneMessage, Trouble, keys, retry::Resend};
+use super::{Direction, Garbage, Output, PhoneError, PhoneMessage, Trouble, keys, retry::Resend};
 use crate::events::Rule;
 
 /// A source of randomness of a phone's own.
@@ -52,6 +52,10 @@ pub(crate) struct Phone {
     pub(super) resends: BTreeMap<Jid, Vec<Resend>>,
     /// Stanzas of the mailbox that were asked for and have not come.
     pub(super) batch_left: u32,
+    /// Messages that are to be garbage once they are encrypted.
+    pub(super) spoiled: BTreeMap<String, Garbage>,
+    /// How often a message was asked for.
+    pub(super) asked_again: BTreeMap<(Jid, String), u8>,
     /// The server has refused something for now, which is to be sent again.
     pub(super) again: bool,
 }
@@ -95,6 +99,8 @@ pub struct PhoneInfo {
     pub identity: String,
     /// Registration id.
     pub registration: u32,
+    /// Whether it is connected; if not, its mailbox waits.
+    pub online: bool,
     /// Whom it has blocked.
     pub blocked: Vec<String>,
     /// Messages on its screen.
@@ -156,8 +162,15 @@ impl Phone {
             waiting: BTreeSet::new(),
             resends: BTreeMap::new(),
             batch_left: 0,
+            spoiled: BTreeMap::new(),
+            asked_again: BTreeMap::new(),
             again: false,
         })
+    }
+
+    /// Lets go of the store, which is to be removed. The phone is of no use then.
+    pub(crate) fn retire(&mut self) {
+        self.store = Box::new(MemoryStore::new());
     }
 
     /// Address.
@@ -179,7 +192,7 @@ impl Phone {
         })
     }
 
-    /// A description.
+    /// A description. The phone takes itself to be online: whoever connects it knows better.
     ///
     /// # Errors
     /// [`PhoneError`] if the store fails.
@@ -192,6 +205,7 @@ impl Phone {
             name: self.name.clone(),
             identity: hex(identity.public().as_bytes()),
             registration: tx.registration_id()?,
+            online: true,
             blocked: tx.blocked()?,
             messages: self.screen.iter().count(),
             unread: self.screen.iter().filter(|line| line.is_unread()).count(),
@@ -277,7 +291,7 @@ impl Phone {
             Inbound::Receipt(receipt) => self.receipt(stanza, &receipt, now),
             Inbound::Ack(ack) => self.acked(&ack, now),
             Inbound::Notification(notification) => self.notification(&notification, now),
-            Inbound::Reply(reply) => self.reply(stanza, &reply, now),
+            Inbound::Reply(reply) => self.replied(stanza, &reply, now),
             Inbound::Ping(ping) => Ok(vec![Output::Send(ping.reply_node())]),
             Inbound::Request(request) => {
                 Ok(request.refusal(&self.profile).map(Output::Send).into_iter().collect())
@@ -338,7 +352,7 @@ impl Phone {
     }
 }
 
-fn begin_account(
+pub(super) fn begin_account(
     tx: &mut dyn StoreTx,
     number: &str,
     jid: &Jid,

@@ -2,6 +2,7 @@
 
 use landbridge_signal::{BundleError, DecryptError, PreKeyBundle, TrustPolicy, process_bundle};
 use landbridge_stanza::{
+    MessageId,
     codes::RetryReason,
     message::Enc,
     receipt::{ReceiptIn, ReceiptOut},
@@ -94,24 +95,38 @@ impl Desk<'_> {
         arrival: &Arrival<'_>,
         error: RetryReason,
     ) -> Result<Node, PhoneError> {
-        let rules = &self.profile.receipts;
         let count = u8::try_from(tx.count_retry(&arrival.key)?).unwrap_or(u8::MAX);
-        let session = tx.load_session(&arrival.address)?.is_some_and(|record| record.has_current());
+        let message = (&arrival.message.id, arrival.message.t);
+        self.retry_receipt(tx, &arrival.message.from, message, count, Some(error))
+    }
+
+    /// The receipt that asks for a message, given by id and time, for the `count`-th time. It is owed from now on.
+    pub(super) fn retry_receipt(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        from: &Jid,
+        (id, t): (&MessageId, u64),
+        count: u8,
+        error: Option<RetryReason>,
+    ) -> Result<Node, PhoneError> {
+        self.asked_again.insert((from.clone().without_device(), id.to_string()), count);
+        let rules = &self.profile.receipts;
+        let session = tx.load_session(&address(from))?.is_some_and(|record| record.has_current());
         let with_keys = count >= rules.keys_from_count || (rules.keys_without_session && !session);
         let retry = Retry {
-            id: arrival.message.id.clone(),
-            t: arrival.message.t,
+            id: id.clone(),
+            t,
             count,
-            error: Some(error),
+            error,
             registration: tx.registration_id()?,
             keys: if with_keys { Some(keys::retry_keys(tx, self.rng)?) } else { None },
         };
-        let node = ReceiptOut::retry(arrival.message.from.clone(), retry).to_node(self.profile);
+        let node = ReceiptOut::retry(from.clone(), retry).to_node(self.profile);
         tx.owe(&OwedAnswer {
             class: OwedClass::Retry,
-            to: arrival.key.chat.clone(),
+            to: from.clone().without_device().to_string(),
             participant: None,
-            id: arrival.key.id.clone(),
+            id: id.to_string(),
             stanza: encode(&node)?,
         })?;
         Ok(node)

@@ -45,11 +45,13 @@ impl Phone {
         text: &str,
         now: u64,
     ) -> Result<(MessageId, Vec<Output>), PhoneError> {
-        let (got, max) = (text.chars().count(), self.limits.text_chars);
-        if got == 0 || got > max {
-            return Err(PhoneError::Text { got, max });
-        }
+        self.check_text(text)?;
         self.send(to, &content::text(text), now)
+    }
+
+    pub(super) fn check_text(&self, text: &str) -> Result<(), PhoneError> {
+        let (got, max) = (text.chars().count(), self.limits.text_chars);
+        if got == 0 || got > max { Err(PhoneError::Text { got, max }) } else { Ok(()) }
     }
 
     /// Sends any content, also one that breaks rules: it is up to the other side to say so.
@@ -62,11 +64,20 @@ impl Phone {
         content: &Message,
         now: u64,
     ) -> Result<(MessageId, Vec<Output>), PhoneError> {
-        let writable = (to.is_user() || to.is_interop()) && to.device() == 0 && *to != self.jid;
-        if !writable {
-            return Err(PhoneError::Recipient { jid: to.to_string() });
-        }
         let id = MessageId::generate(&mut *self.rng);
+        let out = self.send_as(to, &id, content, now)?;
+        Ok((id, out))
+    }
+
+    /// As [`send`](Self::send), under an id that was drawn before.
+    pub(super) fn send_as(
+        &mut self,
+        to: &Jid,
+        id: &MessageId,
+        content: &Message,
+        now: u64,
+    ) -> Result<Vec<Output>, PhoneError> {
+        self.check_peer(to)?;
         let plaintext = content.encode_to_vec();
         let (from, peer) = (self.jid.to_string(), to.to_string());
         let judged = content::decode(&plaintext, &content::Context::direct(&from, &peer), &self.limits)?;
@@ -79,7 +90,7 @@ impl Phone {
             if waits {
                 plan.fetch.push(to.clone());
             } else {
-                let node = desk.seal(tx, to, &id, &plaintext, None)?;
+                let node = desk.seal(tx, to, id, &plaintext, None)?;
                 stanza = encode(&node)?;
                 plan.out.push(Output::Send(node));
             }
@@ -98,7 +109,7 @@ impl Phone {
             self.waiting.insert(to.clone());
         }
         self.screen.push(line);
-        Ok((id, out))
+        Ok(out)
     }
 
     /// Asks for the keys of a peer, unless that is done already.
@@ -252,10 +263,20 @@ impl Desk<'_> {
     ) -> Result<Node, PhoneError> {
         let content: Message = landbridge_proto::parse(plaintext, &self.limits.parse)?;
         let outer = content::outer(&content);
-        let mut padded = plaintext.to_vec();
-        pad(&mut padded, self.rng);
-        let sealed = encrypt(tx.as_signal_store(), &address(to), &padded, TrustPolicy::Accept)
+        let spoiled = self.spoiled.remove(id.as_str()).filter(|_| again.is_none());
+        let padded = match spoiled {
+            Some(garbage) => garbage.plaintext(plaintext, self.rng),
+            None => {
+                let mut padded = plaintext.to_vec();
+                pad(&mut padded, self.rng);
+                padded
+            }
+        };
+        let mut sealed = encrypt(tx.as_signal_store(), &address(to), &padded, TrustPolicy::Accept)
             .map_err(PhoneError::Encrypt)?;
+        if let Some(garbage) = spoiled {
+            garbage.damage(&mut sealed.bytes);
+        }
         let kind = match sealed.kind {
             CiphertextKind::PreKey => EncType::PreKey,
             CiphertextKind::Message => EncType::Message,

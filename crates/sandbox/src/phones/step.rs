@@ -1,5 +1,7 @@
 //! One step: a transaction, what to work with inside it, and what follows once it is kept.
 
+use std::collections::BTreeMap;
+
 use landbridge_proto::content::Limits;
 use landbridge_signal::IdentityChange;
 use landbridge_stanza::Profile;
@@ -8,7 +10,8 @@ use landbridge_wire::Jid;
 use rand::CryptoRng;
 
 use super::chat::Screen;
-use super::{Direction, MessageState, Output, Phone, PhoneError, PhoneMessage};
+use super::garbage::Garbage;
+use super::{MessageState, Output, Phone, PhoneError, PhoneMessage};
 
 /// What is at hand inside a step, beside the transaction.
 pub(super) struct Desk<'a> {
@@ -16,6 +19,8 @@ pub(super) struct Desk<'a> {
     pub(super) profile: &'a Profile,
     pub(super) limits: &'a Limits,
     pub(super) screen: &'a Screen,
+    pub(super) spoiled: &'a mut BTreeMap<String, Garbage>,
+    pub(super) asked_again: &'a mut BTreeMap<(Jid, String), u8>,
     pub(super) rng: &'a mut (dyn CryptoRng + Send),
 }
 
@@ -42,8 +47,8 @@ impl Phone {
         &mut self,
         work: impl FnOnce(&mut Desk<'_>, &mut dyn StoreTx) -> Result<Plan, PhoneError>,
     ) -> Result<Vec<Output>, PhoneError> {
-        let Self { store, rng, profile, limits, jid, screen, .. } = self;
-        let mut desk = Desk { me: jid, profile, limits, screen, rng: &mut **rng };
+        let Self { store, rng, profile, limits, jid, screen, spoiled, asked_again, .. } = self;
+        let mut desk = Desk { me: jid, profile, limits, screen, spoiled, asked_again, rng: &mut **rng };
         let mut tx = store.begin()?;
         let plan = work(&mut desk, &mut *tx)?;
         tx.commit()?;
@@ -65,13 +70,7 @@ impl Phone {
     fn show(&mut self, line: PhoneMessage) -> Option<Output> {
         let known = self.screen.get(line.direction, &line.peer, &line.id).is_some();
         let waits = line.state == MessageState::Waiting;
-        let line = if known {
-            let (peer, id) = (line.peer.clone(), line.id.clone());
-            let fill = |place: &mut PhoneMessage| *place = PhoneMessage { seq: place.seq, ..line };
-            self.screen.update(Direction::Received, &peer, &id, fill)?
-        } else {
-            self.screen.push(line)
-        };
+        let line = if known { self.screen.fill(line)? } else { self.screen.push(line) };
         match (waits, known) {
             (true, true) => None,
             (true, false) => Some(Output::Waiting(line)),

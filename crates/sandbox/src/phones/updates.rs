@@ -184,7 +184,7 @@ impl Phone {
     }
 
     /// The answer to a request of the phone.
-    pub(super) fn reply(
+    pub(super) fn replied(
         &mut self,
         stanza: NodeRef<'_>,
         reply: &IqReply,

@@ -1,9 +1,10 @@
-//! What the phone's user does beside writing: reads, blocks.
+//! What the phone's user does beside writing: reads and plays, types, blocks.
 
 use landbridge_stanza::{
     MessageId, Request,
     blocklist::{BlockAction, UpdateBlocklist},
-    receipt::ReceiptOut,
+    chatstate::{ChatState, ChatStateOut},
+    receipt::{ReceiptOut, ReceiptType},
 };
 use landbridge_store::{OwedAnswer, OwedClass};
 use landbridge_wire::Jid;
@@ -12,15 +13,39 @@ use super::phone::{Asked, encode};
 use super::step::Plan;
 use super::{Direction, MessageState, Output, Phone, PhoneError, PhoneMessage};
 
+/// What a phone's user has done with messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    Read,
+    Played,
+}
+
+impl Done {
+    const fn state(self) -> MessageState {
+        match self {
+            Self::Read => MessageState::Read,
+            Self::Played => MessageState::Played,
+        }
+    }
+
+    const fn owed(self) -> (OwedClass, ReceiptType) {
+        match self {
+            Self::Read => (OwedClass::Read, ReceiptType::Read),
+            Self::Played => (OwedClass::Played, ReceiptType::Played),
+        }
+    }
+}
+
 impl Phone {
-    /// Marks messages of a chat as read and says so, with one receipt for up to 256 of them.
+    /// Marks messages of a chat as read or played and says so, with one receipt for up to 256 of them.
     ///
     /// # Errors
     /// [`PhoneError::NoMessage`] if one of them is not on the screen; then none is marked.
-    pub(crate) fn read(
+    pub(crate) fn see(
         &mut self,
         peer: &Jid,
         ids: &[MessageId],
+        done: Done,
         now: u64,
     ) -> Result<Vec<Output>, PhoneError> {
         let chat = peer.to_string();
@@ -30,19 +55,21 @@ impl Phone {
                 return Err(PhoneError::NoMessage { peer: chat, id: id.to_string() });
             }
         }
+        let (class, kind) = done.owed();
         let out = self.step(|desk, tx| {
             let names: Vec<_> = ids.iter().map(MessageId::as_str).collect();
-            desk.screen.remember_read(tx, &chat, &names)?;
+            desk.screen.remember_seen(tx, &chat, &names, done.state())?;
             let mut plan = Plan::default();
             for some in ids.chunks(desk.profile.receipts.ids_per_receipt.max(1)) {
                 let Some((first, more)) = some.split_first() else { continue };
                 let receipt = ReceiptOut {
+                    kind: kind.clone(),
                     more_ids: more.to_vec(),
                     ..ReceiptOut::read(peer.clone(), first.clone(), now)
                 };
                 let node = receipt.to_node(desk.profile);
                 tx.owe(&OwedAnswer {
-                    class: OwedClass::Read,
+                    class,
                     to: chat.clone(),
                     participant: None,
                     id: first.to_string(),
@@ -53,10 +80,25 @@ impl Phone {
             Ok(plan)
         })?;
         for id in ids {
-            let read = |line: &mut PhoneMessage| line.state = MessageState::Read;
-            self.screen.update(Direction::Received, &chat, id.as_str(), read);
+            let seen = |line: &mut PhoneMessage| line.state = line.state.max(done.state());
+            self.screen.update(Direction::Received, &chat, id.as_str(), seen);
         }
         Ok(out)
+    }
+
+    /// Says that the phone's user writes, records or has stopped. Not stored: who is away does not hear of it.
+    ///
+    /// # Errors
+    /// [`PhoneError::Recipient`] if the address is no other user's.
+    pub(crate) fn typing(&self, peer: &Jid, state: ChatState) -> Result<Output, PhoneError> {
+        self.check_peer(peer)?;
+        Ok(Output::Send(ChatStateOut { to: peer.clone(), state }.to_node(&self.profile)))
+    }
+
+    /// A user other than the phone itself, without a device.
+    pub(super) fn check_peer(&self, peer: &Jid) -> Result<(), PhoneError> {
+        let is_peer = (peer.is_user() || peer.is_interop()) && peer.device() == 0 && *peer != self.jid;
+        if is_peer { Ok(()) } else { Err(PhoneError::Recipient { jid: peer.to_string() }) }
     }
 
     /// The messages of a chat that are shown and not read, in order.
@@ -71,9 +113,7 @@ impl Phone {
     /// # Errors
     /// [`PhoneError`] if the store fails or the address is no user's.
     pub(crate) fn set_blocked(&mut self, peer: &Jid, action: BlockAction) -> Result<Vec<Output>, PhoneError> {
-        if !(peer.is_user() || peer.is_interop()) || *peer == self.jid {
-            return Err(PhoneError::Recipient { jid: peer.to_string() });
-        }
+        self.check_peer(peer)?;
         Ok(vec![self.ask_to_block(peer.clone(), action, 1)?])
     }
 

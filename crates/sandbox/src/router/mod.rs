@@ -38,10 +38,23 @@ pub(crate) enum End {
     Shutdown,
 }
 
+/// How a connection found its account's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nobody was there.
+    Free,
+    /// An older connection was, and has to go.
+    TakenOver,
+    /// A connection is there whose login came later: this one has to go.
+    Taken,
+}
+
 /// One connection of an account, be it a socket's or a test phone's.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) connection: u64,
+    /// Place of its login among all logins, in the order in which they came.
+    login: u64,
     pub(crate) user: UserId,
     pub(crate) jid: Jid,
     poke: Notify,
@@ -58,11 +71,12 @@ pub(crate) struct Ears {
 }
 
 impl Session {
-    pub(crate) fn new(connection: u64, user: UserId, jid: Jid) -> (Arc<Self>, Ears) {
+    pub(crate) fn new(connection: u64, login: u64, user: UserId, jid: Jid) -> (Arc<Self>, Ears) {
         let (ephemeral, ephemeral_ear) = mpsc::channel(EPHEMERAL);
         let (end, end_ear) = watch::channel(None);
         let session = Self {
             connection,
+            login,
             user,
             jid,
             poke: Notify::new(),
@@ -95,7 +109,7 @@ impl Session {
         self.available.store(available, Ordering::Relaxed);
     }
 
-    fn end(&self, why: End) {
+    pub(crate) fn end(&self, why: End) {
         self.end.send_if_modified(|end| {
             let first = end.is_none();
             if first {
@@ -115,15 +129,19 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Takes a connection in. The account's older one, if there is one, is told to end; gives whether there was.
-    pub(crate) fn attach(&self, session: &Arc<Session>) -> bool {
-        let old = lock(&self.sessions).insert(session.user, Arc::clone(session));
+    /// Takes a connection in. An older one of the account is told to end; one that logged in later stays.
+    pub(crate) fn attach(&self, session: &Arc<Session>) -> Place {
+        let mut sessions = lock(&self.sessions);
+        let old = match sessions.get(&session.user) {
+            Some(there) if there.login > session.login => return Place::Taken,
+            _ => sessions.insert(session.user, Arc::clone(session)),
+        };
         match old {
             Some(old) if old.connection != session.connection => {
                 old.end(End::Replaced);
-                true
+                Place::TakenOver
             }
-            _ => false,
+            _ => Place::Free,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A partner's user who writes and reads, with real Signal sessions.
 
+use landbridge_proto::message::Message;
 use landbridge_proto::{content, padding};
 use landbridge_signal::{
     Address, CiphertextKind, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionStore,
@@ -58,6 +59,11 @@ impl Peer {
         let _ = process_bundle(store, &address(to), &bundle, TrustPolicy::Accept, rng).unwrap();
     }
 
+    /// Forgets the session with somebody, as after a notification of another identity.
+    pub fn forget_session(&mut self, with: &Jid) {
+        self.account.store.delete_session(&address(with)).unwrap();
+    }
+
     /// Sends a text and does not wait for its ack.
     pub async fn send(&mut self, to: &Jid, text: &str) -> MessageId {
         if self.account.store.load_session(&address(to)).unwrap().is_none() {
@@ -71,14 +77,29 @@ impl Peer {
     }
 
     fn seal(&mut self, to: &Jid, text: &str, id: MessageId) -> MessageOut {
-        let mut plaintext = content::text(text).encode_to_vec();
+        self.seal_content(to, &content::text(text), id)
+    }
+
+    /// Sends any content in the session that there is.
+    pub async fn send_content(&mut self, to: &Jid, content: &Message) -> MessageId {
+        let id = MessageId::generate(&mut rand::rng());
+        let message = self.seal_content(to, content, id.clone());
+        self.client.send(&message.to_node(&self.profile)).await;
+        id
+    }
+
+    fn seal_content(&mut self, to: &Jid, content: &Message, id: MessageId) -> MessageOut {
+        let outer = content::outer(content);
+        let mut plaintext = content.encode_to_vec();
         padding::pad(&mut plaintext, &mut rand::rng());
         let sealed = encrypt(&mut self.account.store, &address(to), &plaintext, TrustPolicy::Accept).unwrap();
         let kind = match sealed.kind {
             CiphertextKind::PreKey => EncType::PreKey,
             CiphertextKind::Message => EncType::Message,
         };
-        MessageOut::new(to.clone(), id, MessageType::Text, Enc::new(kind, sealed.bytes))
+        let edit = outer.edit.map(|edit| edit.parse::<u16>().unwrap().into());
+        let kind_of_stanza = MessageType::from(outer.stanza_type);
+        MessageOut { edit, ..MessageOut::new(to.clone(), id, kind_of_stanza, Enc::new(kind, sealed.bytes)) }
     }
 
     /// Sends a text that was asked for again.
@@ -129,13 +150,31 @@ impl Peer {
     }
 
     pub fn open(&mut self, message: &MessageIn) -> Result<String, DecryptError> {
+        let plaintext = self.decrypt(message)?;
+        let plaintext = padding::unpad(&plaintext).unwrap();
+        Ok(Message::decode(plaintext).unwrap().conversation.unwrap())
+    }
+
+    /// The next message, opened, judged and answered.
+    pub async fn content(&mut self) -> content::Content {
+        let message = self.message().await;
+        let plaintext = self.decrypt(&message).unwrap();
+        let (from, me) = (message.from.to_string(), self.account.jid.to_string());
+        let context = content::Context::direct(&from, &me);
+        let limits = self.profile.content.limits();
+        let content = content::decode(padding::unpad(&plaintext).unwrap(), &context, &limits).unwrap();
+        self.took(&message).await;
+        content
+    }
+
+    /// The plaintext with its padding.
+    pub fn decrypt(&mut self, message: &MessageIn) -> Result<Vec<u8>, DecryptError> {
         let MessageContent::Encrypted(encs) = &message.content else { panic!() };
         let kind =
             if encs[0].kind == EncType::PreKey { CiphertextKind::PreKey } else { CiphertextKind::Message };
         let (peer, store) = (address(&message.from), &mut self.account.store);
         let opened = decrypt(store, &peer, kind, &encs[0].ciphertext, TrustPolicy::Accept, &mut rand::rng())?;
-        let plaintext = padding::unpad(&opened.plaintext).unwrap();
-        Ok(landbridge_proto::message::Message::decode(plaintext).unwrap().conversation.unwrap())
+        Ok(opened.plaintext.to_vec())
     }
 
     /// Says that a message was delivered.

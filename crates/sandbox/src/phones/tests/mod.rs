@@ -9,3 +9,4 @@ mod retries;
 mod schedules;
 mod screen;
 mod talk;
+mod tricks;

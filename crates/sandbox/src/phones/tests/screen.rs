@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use landbridge_store::{ClientStore, MemoryStore, SqliteStore, StoreError, StoreTx};
 use landbridge_wire::Jid;
 
-use super::super::{Direction, MessageState, PhoneError};
+use super::super::{Direction, Done, MessageState, PhoneError};
 use super::net::{NOW, Net};
 
 #[test]
@@ -34,7 +34,7 @@ fn reading_tells_the_sender_once_per_256_messages() {
     assert_eq!(unread.len(), 300);
     net.user(&b).sent.clear();
     let now = net.now;
-    let out = net.phone(&b).read(&a, &unread, now).unwrap();
+    let out = net.phone(&b).see(&a, &unread, Done::Read, now).unwrap();
     net.run(&b, out);
     assert_eq!(net.sent(&b, "receipt").len(), 2);
     net.settle();
@@ -54,7 +54,7 @@ fn a_read_receipt_that_was_not_acked_goes_again() {
         receipts.iter().filter(|node| node.view().attr_str("type").as_deref() == Some("read")).count()
     };
     let now = net.now;
-    let lost = net.phone(&b).read(&a, &unread, now).unwrap();
+    let lost = net.phone(&b).see(&a, &unread, Done::Read, now).unwrap();
     drop(lost);
     net.restart(&b);
     assert_eq!(read(&mut net), 1);
@@ -69,7 +69,7 @@ fn a_read_receipt_that_was_not_acked_goes_again() {
 fn what_is_not_there_cannot_be_read() {
     let (mut net, a, b) = Net::pair();
     let id = "3EB0".parse().unwrap();
-    let error = net.phone(&a).read(&b, &[id], NOW).unwrap_err();
+    let error = net.phone(&a).see(&b, &[id], Done::Read, NOW).unwrap_err();
     assert!(matches!(error, PhoneError::NoMessage { .. }));
 }
 
@@ -85,7 +85,7 @@ fn the_screen_survives_a_restart() {
     net.send(&b, &a, "two");
     net.settle();
     let unread = net.phone(&b).unread(&a);
-    let out = net.phone(&b).read(&a, &unread, NOW).unwrap();
+    let out = net.phone(&b).see(&a, &unread, Done::Read, NOW).unwrap();
     net.run(&b, out);
     net.settle();
     let before: Vec<_> = [&a, &b].map(|who| net.phone(who).messages(0).0).into();
