@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landbridge::stanza::blocklist::BlockAction;
+use landbridge_sandbox::faults::{Fault, Probability};
 use tokio::time::{Instant, sleep};
 
 use crate::Broken;
@@ -81,6 +82,8 @@ impl World {
         self.observe();
         self.network.set_calm(false);
         self.handle().set_faults(Some(self.config.sandbox), None);
+        // The model does not know of phones that are set up anew.
+        self.handle().set_fault(Fault::IdentityChanged, Probability::NEVER, None);
         Ok(())
     }
 
