@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use landbridge_partner::PushConfig;
+use landbridge_partner::wake::{ApnsConfig, FcmConfig, WebPushConfig};
 use landbridge_stanza::Profile;
 use serde::Deserialize;
 
@@ -60,6 +62,14 @@ pub(crate) struct PartnerSection {
     pub(crate) insecure_dev_auth: Option<bool>,
     pub(crate) tokens_per_hour: Option<u32>,
     pub(crate) allow_remote: Option<bool>,
+    /// WhatsApp's pushes.
+    pub(crate) push: Option<PushConfig>,
+    /// How Android devices are woken.
+    pub(crate) fcm: Option<FcmConfig>,
+    /// How Apple devices are woken.
+    pub(crate) apns: Option<ApnsConfig>,
+    /// How browsers are woken.
+    pub(crate) web_push: Option<WebPushConfig>,
     /// Session token to identifier, with `insecure_dev_auth`.
     #[serde(default)]
     pub(crate) dev_users: BTreeMap<String, String>,
@@ -145,7 +155,15 @@ mod tests {
     #[test]
     fn the_example_names_every_key() {
         let example = include_str!("../landbridge.example.toml");
-        let whole = example.replace("# seed", "seed").replace("# root_key", "root_key");
+        // What has no default is there as a comment: "# key = value" or "# [table]".
+        let uncommented = example.lines().map(|line| {
+            let setting = line.strip_prefix("# ").filter(|rest| {
+                let name = rest.split_once(" = ").map_or("no name", |(name, _)| name);
+                rest.starts_with('[') || name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            });
+            setting.unwrap_or(line)
+        });
+        let whole = uncommented.collect::<Vec<_>>().join("\n");
         let Config { sandbox, partner, client, profile } = Config::parse(&whole).ok().unwrap();
         let SandboxSection { chat, http, data, rate_limits, calm, seed, allow_remote, partners } = sandbox;
         assert!(chat.is_some() && http.is_some() && data.is_some() && rate_limits.is_some());
@@ -159,8 +177,19 @@ mod tests {
             insecure_dev_auth,
             tokens_per_hour,
             allow_remote,
+            push,
+            fcm,
+            apns,
+            web_push,
             dev_users,
         } = partner;
+        let PushConfig { keys_url, audience, unknown_user: _, queue_bound: 1.., per_second: 1.. } =
+            push.unwrap()
+        else {
+            panic!("a bound of 0");
+        };
+        assert!(keys_url.is_some() && audience.is_some());
+        assert!(fcm.is_some() && apns.unwrap().alert.is_some() && !web_push.unwrap().hosts.is_empty());
         assert!(
             addr.is_some()
                 && admin_addr.is_some()

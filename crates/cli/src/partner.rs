@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use landbridge_enlist::IntegratorId;
-use landbridge_partner::{Partner, PartnerConfig, StartError};
+use landbridge_partner::{Partner, PartnerConfig, PushConfig, StartError, WHATSAPP_KEYS_URL};
 use serde::Serialize;
 
 use crate::bind::check_loopback;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The number WhatsApp gave this partner, 1 to 999 [default: 1]
     #[arg(long, value_name = "ID", env = "LANDBRIDGE_PARTNER_INTEGRATOR")]
     integrator: Option<u16>,
-    /// Where signing keys are kept; without it they live as long as the process
+    /// Where keys, the database and media are kept; without it they live as long as the process
     #[arg(long, value_name = "DIR", env = "LANDBRIDGE_PARTNER_DATA")]
     data: Option<PathBuf>,
     /// A user and the session token that proves it; repeatable, development only
@@ -48,6 +48,9 @@ pub(crate) struct Args {
     /// Tokens that one user may have in an hour [default: 60]
     #[arg(long, value_name = "N", env = "LANDBRIDGE_PARTNER_TOKENS_PER_HOUR")]
     tokens_per_hour: Option<u32>,
+    /// Where WhatsApp publishes the keys of its push bearers; a sandbox prints its own [default: WhatsApp's]
+    #[arg(long, value_name = "URL", env = "LANDBRIDGE_PARTNER_WHATSAPP_KEYS")]
+    whatsapp_keys: Option<String>,
     /// Listen where other machines can connect, even with --insecure-dev-auth
     #[arg(
         long,
@@ -69,6 +72,7 @@ struct Ready<'a> {
     base_url: &'a str,
     jwks: String,
     token: String,
+    push: String,
     addr: SocketAddr,
     admin: SocketAddr,
 }
@@ -87,6 +91,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         base_url: partner.base_url(),
         jwks: format!("{url}/.well-known/oauth/openid/jwks"),
         token: format!("{url}/v1/token"),
+        push: format!("{url}/push"),
         addr: partner.addr(),
         admin: partner.admin_addr(),
     };
@@ -94,8 +99,8 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         output::json(&ready)?;
     } else {
         output::line(&format!(
-            "landbridge partner: a partner's server\n  base URL    {}\n  key set     {}\n  tokens      {}\n  health      http://{}/health/ready\nCtrl-C stops it.",
-            ready.base_url, ready.jwks, ready.token, ready.admin
+            "landbridge partner: a partner's server\n  base URL    {}\n  key set     {}\n  tokens      {}\n  pushes      {}\n  health      http://{}/health/ready\nCtrl-C stops it.",
+            ready.base_url, ready.jwks, ready.token, ready.push, ready.admin
         ))?;
     }
     shutdown.requested().await;
@@ -135,6 +140,8 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
         let why = "--insecure-dev-auth lets anyone in who knows a token of a table";
         check_loopback("the partner server", addr, allow_remote, why)?;
     }
+    let push = file.push.unwrap_or_default();
+    let keys_url = args.whatsapp_keys.or(push.keys_url).unwrap_or_else(|| WHATSAPP_KEYS_URL.to_owned());
     Ok(PartnerConfig {
         addr,
         admin_addr,
@@ -144,6 +151,10 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
         dev_users,
         insecure_dev_auth,
         tokens_per_hour: args.tokens_per_hour.or(file.tokens_per_hour).unwrap_or(defaults.tokens_per_hour),
+        push: PushConfig { keys_url: Some(keys_url), ..push },
+        fcm: file.fcm,
+        apns: file.apns,
+        web_push: file.web_push,
     })
 }
 
@@ -162,7 +173,7 @@ fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => {
             Failure::runtime(text).hint("choose another address, or stop what uses this one")
         }
-        StartError::KeyFiles(_) => {
+        StartError::KeyFiles(_) | StartError::Store(_) | StartError::Sender(_) => {
             Failure::runtime(text).hint("mend or remove the files in the data directory")
         }
         _ => Failure::runtime(text),

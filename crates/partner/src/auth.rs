@@ -92,7 +92,7 @@ impl UserAuthenticator for StaticUsers {
 }
 
 /// The credential of the one `Authorization: Bearer` header.
-fn bearer(head: &Parts) -> Option<&str> {
+pub(crate) fn bearer(head: &Parts) -> Option<&str> {
     let mut values = head.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use landbridge_enlist::IntegratorId;
 use serde::Deserialize;
 
+use crate::push::PushConfig;
+use crate::wake::{ApnsConfig, FcmConfig, WebPushConfig};
+
 /// Settings of a [`Partner`](crate::Partner). Unknown keys are refused when it is read from a file.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,7 +25,7 @@ pub struct PartnerConfig {
     pub base_url: Option<String>,
     /// The number WhatsApp gave this partner.
     pub integrator_id: IntegratorId,
-    /// Where keys are kept. Without it they live as long as the process.
+    /// Where keys, the database and media are kept. Without it they live as long as the process.
     pub data_dir: Option<PathBuf>,
     /// Development only: session token → user-visible identifier.
     pub dev_users: BTreeMap<String, String>,
@@ -30,6 +33,14 @@ pub struct PartnerConfig {
     pub insecure_dev_auth: bool,
     /// Tokens that one user may have in an hour (ASSUMED).
     pub tokens_per_hour: u32,
+    /// WhatsApp's pushes.
+    pub push: PushConfig,
+    /// How Android devices are woken.
+    pub fcm: Option<FcmConfig>,
+    /// How Apple devices are woken.
+    pub apns: Option<ApnsConfig>,
+    /// How browsers are woken.
+    pub web_push: Option<WebPushConfig>,
 }
 
 impl Default for PartnerConfig {
@@ -43,6 +54,10 @@ impl Default for PartnerConfig {
             dev_users: BTreeMap::new(),
             insecure_dev_auth: false,
             tokens_per_hour: 60,
+            push: PushConfig::default(),
+            fcm: None,
+            apns: None,
+            web_push: None,
         }
     }
 }
@@ -58,6 +73,10 @@ impl fmt::Debug for PartnerConfig {
             dev_users,
             insecure_dev_auth,
             tokens_per_hour,
+            push,
+            fcm,
+            apns,
+            web_push,
         } = self;
         f.debug_struct("PartnerConfig")
             .field("addr", addr)
@@ -68,6 +87,10 @@ impl fmt::Debug for PartnerConfig {
             .field("dev_users", &format_args!("[{} redacted]", dev_users.len()))
             .field("insecure_dev_auth", insecure_dev_auth)
             .field("tokens_per_hour", tokens_per_hour)
+            .field("push", push)
+            .field("fcm", fcm)
+            .field("apns", apns)
+            .field("web_push", web_push)
             .finish()
     }
 }

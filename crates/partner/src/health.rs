@@ -6,24 +6,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
+use crate::key_source::KeySource;
+use crate::metrics::{self, Metrics};
 use crate::problem::{self, Problem};
+use crate::store::Store;
 
-/// What readiness depends on.
-#[derive(Debug)]
+/// What readiness depends on, and what is measured.
 pub(crate) struct Health {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) shutting_down: AtomicBool,
+    pub(crate) whatsapp: Arc<KeySource>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) store: Arc<dyn Store>,
 }
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("shutting_down", &self.shutting_down).finish_non_exhaustive()
+    }
+}
+
+/// WhatsApp's keys are due for renewal at least this often, in seconds (ASSUMED).
+const KEYS_DEGRADED: u64 = 60 * 60;
 
 pub(crate) fn router(health: Arc<Health>) -> Router {
     Router::new()
         .route("/health/live", get(|| async { Json(json!({"status": "ok"})) }))
         .route("/health/ready", get(ready))
+        .route("/metrics", get(measured))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(axum::middleware::from_fn(problem::finish))
@@ -38,13 +54,39 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         good
     };
     let mut good = check("accepting", !health.shutting_down.load(Ordering::Relaxed));
-    if let Some(data_dir) = health.data_dir.clone() {
-        let writable = tokio::task::spawn_blocking(move || is_writable(&data_dir)).await;
-        good &= check("store", writable.unwrap_or(false));
-    }
+    let answers = health.store.depth().await.is_ok();
+    let writable = match health.data_dir.clone() {
+        Some(data_dir) => tokio::task::spawn_blocking(move || is_writable(&data_dir)).await.unwrap_or(false),
+        None => true,
+    };
+    good &= check("store", answers && writable);
+    // Old keys still verify, so this server is still worth asking.
+    let fresh = health.whatsapp.age().is_some_and(|age| age <= KEYS_DEGRADED);
+    checks.insert("whatsapp_keys".to_owned(), Value::from(if fresh { "ok" } else { "degraded" }));
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if good { "ok" } else { "failed" };
     (status, Json(json!({"status": word, "checks": checks}))).into_response()
+}
+
+async fn measured(State(health): State<Arc<Health>>) -> Response {
+    let mut text = health.metrics.render();
+    let build = format!("version=\"{}\",revision=\"{}\"", env!("CARGO_PKG_VERSION"), crate::routes::REVISION);
+    metrics::gauge(&mut text, "landbridge_build_info", &[(build, 1.0)]);
+    if let Ok(depth) = health.store.depth().await {
+        metrics::gauge(&mut text, "landbridge_wake_queue_depth", &[(String::new(), as_f64(depth))]);
+    }
+    let issuer = format!("issuer=\"{}\"", health.whatsapp.issuer());
+    if let Some(age) = health.whatsapp.age() {
+        metrics::gauge(&mut text, "landbridge_jwks_age_seconds", &[(issuer.clone(), as_f64(age))]);
+    }
+    let usable = as_f64(health.whatsapp.usable() as u64);
+    metrics::gauge(&mut text, "landbridge_jwks_usable_keys", &[(issuer, usable)]);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "what is measured here is far below 2^53")]
+fn as_f64(value: u64) -> f64 {
+    value as f64
 }
 
 fn is_writable(directory: &Path) -> bool {

@@ -46,7 +46,7 @@ fn signer(path: &Path, pem: &str) -> Result<RsaSigner, KeyFileError> {
 }
 
 /// The file's text; `None` if there is no file.
-fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileError> {
     let failed = |cause| KeyFileError::Read { path: path.to_owned(), cause };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -77,7 +77,7 @@ fn open_mode(_: &fs::Metadata) -> Option<u32> {
 }
 
 /// Writes a new file whole or not at all.
-fn write(path: &Path, pem: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, pem: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     make_directory(directory)?;
     let temporary = path.with_extension(format!("pem.{}.tmp", std::process::id()));

@@ -31,19 +31,31 @@
 
 mod auth;
 mod base_url;
+mod body;
+mod clock;
 mod config;
 mod health;
 mod key_files;
+mod key_source;
 mod keys;
+mod metrics;
 mod problem;
+mod push;
 mod rate;
+mod remembered;
 mod routes;
+mod senders;
 mod server;
+pub mod store;
+pub mod wake;
 
 pub use auth::{AuthError, StaticUsers, UserAuthenticator, UserRecord};
 pub use base_url::BadBaseUrl;
+pub use clock::Clock;
 pub use config::PartnerConfig;
 pub use key_files::KeyFileError;
 pub use keys::{BadSigningKeys, SigningKeys};
 pub use problem::PROBLEM_BASE;
+pub use push::{Presence, PushConfig, UnknownUser, WHATSAPP_KEYS_URL};
+pub use senders::SenderError;
 pub use server::{Partner, PartnerBuilder, StartError};

@@ -18,6 +18,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) enum Problem {
     /// No valid session.
     Unauthorized,
+    /// A bearer that is not believed.
+    InvalidToken,
     /// A session, but its user does not want to be reachable.
     NotOptedIn,
     /// A body that is not what the call takes.
@@ -26,6 +28,8 @@ pub(crate) enum Problem {
     Timeout,
     UnsupportedMediaType,
     TooLarge,
+    /// More than a user may have.
+    QuotaExceeded(&'static str),
     NotFound,
     MethodNotAllowed,
     /// Too many, with the seconds after which one more is allowed.
@@ -40,6 +44,9 @@ impl Problem {
     fn parts(self) -> (StatusCode, &'static str, &'static str, Option<&'static str>) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid session", None),
+            Self::InvalidToken => {
+                (StatusCode::UNAUTHORIZED, "invalid-token", "The bearer token is not accepted", None)
+            }
             Self::NotOptedIn => {
                 (StatusCode::FORBIDDEN, "not-opted-in", "The user has not opted in to be reachable", None)
             }
@@ -53,10 +60,16 @@ impl Problem {
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported-media-type",
-                "The body is not application/json",
+                "The body is not of the media type of this call",
                 None,
             ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", None),
+            Self::QuotaExceeded(detail) => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "quota-exceeded",
+                "There is no room for more",
+                Some(detail),
+            ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here", None),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not with this method", None)
@@ -79,6 +92,10 @@ impl IntoResponse for Problem {
         match self {
             Self::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::InvalidToken => {
+                let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+                headers.insert(WWW_AUTHENTICATE, value);
             }
             Self::RateLimited { retry_after } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));

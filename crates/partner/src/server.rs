@@ -3,22 +3,36 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use landbridge_enlist::jwt::{self, Claims, IssueError};
 use landbridge_enlist::{BadIdentifier, IDENTIFIER_MAX_CHARS, UserIdentifier};
+use landbridge_transport::HttpClient;
 use landbridge_transport::http_server::{HttpLimits, ServerHandle, serve};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::auth::{StaticUsers, UserAuthenticator};
 use crate::base_url::{BadBaseUrl, BaseUrl};
+use crate::clock::Clock;
 use crate::config::PartnerConfig;
 use crate::health::{self, Health};
 use crate::key_files::{self, KeyFileError};
+use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
+use crate::metrics::Metrics;
+use crate::push::{Bearers, Bucket, Presence};
 use crate::rate::RateLimit;
+use crate::remembered::Remembered;
 use crate::routes::{self, App};
+use crate::senders::{SenderError, Senders};
+use crate::store::{OpenError, SqliteStore, Store};
+use crate::wake::{Dispatcher, WakeHub, WakeSender};
+
+/// What the fetch of a key set may take (ASSUMED).
+const KEYS_TIME: Duration = Duration::from_secs(5);
 
 /// A running partner server. Dropping it stops it without waiting; [`shutdown`](Self::shutdown) waits.
 #[derive(Debug)]
@@ -27,6 +41,9 @@ pub struct Partner {
     public: ServerHandle,
     admin: ServerHandle,
     health: Arc<Health>,
+    hub: Arc<WakeHub>,
+    /// What runs beside the listeners, and ends with this.
+    _background: JoinSet<()>,
     stop_public: watch::Sender<()>,
     stop_admin: watch::Sender<()>,
 }
@@ -37,6 +54,10 @@ pub struct PartnerBuilder {
     authenticator: Option<Arc<dyn UserAuthenticator>>,
     keys: Option<SigningKeys>,
     limits: HttpLimits,
+    clock: Clock,
+    store: Option<Arc<dyn Store>>,
+    senders: Vec<Arc<dyn WakeSender>>,
+    presence: Vec<Arc<dyn Presence>>,
 }
 
 impl std::fmt::Debug for PartnerBuilder {
@@ -91,8 +112,17 @@ pub enum StartError {
     /// The token of a user with the longest identifier could not be issued.
     #[error("tokens for the longest identifiers could not be issued")]
     Token(#[source] IssueError),
+    /// The database.
+    #[error("the database cannot be used")]
+    Store(#[source] OpenError),
+    /// A way to wake devices.
+    #[error("a push provider cannot be set up")]
+    Sender(#[source] SenderError),
+    /// The HTTP client that fetches key sets.
+    #[error("no HTTP client could be made")]
+    Http(#[source] landbridge_transport::HttpError),
     /// A thread of the runtime ended early.
-    #[error("the thread that loads the signing keys ended early")]
+    #[error("the thread that opens the data directory ended early")]
     Panicked,
 }
 
@@ -118,23 +148,44 @@ impl PartnerBuilder {
         self
     }
 
+    /// Takes the time from this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Keeps everything with a row in this store instead of in SQLite.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Wakes devices of one kind through this sender, besides those that are configured.
+    #[must_use]
+    pub fn wake_sender(mut self, sender: Arc<dyn WakeSender>) -> Self {
+        self.senders.push(sender);
+        self
+    }
+
+    /// Asks this one, too, whether a user is connected to WhatsApp.
+    #[must_use]
+    pub fn presence(mut self, presence: Arc<dyn Presence>) -> Self {
+        self.presence.push(presence);
+        self
+    }
+
     /// Starts the server. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(self) -> Result<Partner, StartError> {
-        let Self { config, authenticator, keys, limits } = self;
+        let Self { config, authenticator, keys, limits, clock, store, senders, presence } = self;
         let authenticator = choose_authenticator(&config, authenticator)?;
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
-        let keys = match keys {
-            Some(keys) => keys,
-            None => {
-                let data_dir = config.data_dir.clone();
-                let load = move || key_files::load_or_generate(data_dir.as_deref());
-                let signers = tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?;
-                SigningKeys::of(signers.map_err(StartError::KeyFiles)?).map_err(StartError::Keys)?
-            }
-        };
+        let hub = Arc::new(WakeHub::default());
+        let data = Data::load(&config, keys, store, &hub, &clock).await?;
         let (public, addr) = listen(config.addr).await?;
         let (admin, _) = listen(config.admin_addr).await?;
         let base_url = match given {
@@ -142,17 +193,48 @@ impl PartnerBuilder {
             None if addr.ip().is_unspecified() => return Err(StartError::NoBaseUrl { addr }),
             None => parse_base_url(&format!("http://{addr}"))?,
         };
-        check_longest_token(&keys, &base_url)?;
+        check_longest_token(&data.keys, &base_url)?;
 
-        let health = Arc::new(Health { data_dir: config.data_dir, shutting_down: AtomicBool::new(false) });
         let issuer = base_url.as_str().to_owned();
+        let metrics = Arc::new(Metrics::default());
+        let keys_url = config.push.keys_url.clone();
+        let whatsapp = KeySource::new("whatsapp", keys_url, &clock, &metrics);
+        let keys_client = HttpClient::builder().total_timeout(KEYS_TIME).build().map_err(StartError::Http)?;
+        let mut background = JoinSet::new();
+        background.spawn(Arc::clone(&whatsapp).poll(keys_client));
+        let senders: Vec<_> = data.senders.all.into_iter().chain(senders).collect();
+        let kinds = routes::kinds(&senders);
+        let dispatcher = Arc::new(Dispatcher::start(&data.store, senders, &clock, &metrics));
+        let health = Arc::new(Health {
+            data_dir: config.data_dir,
+            shutting_down: AtomicBool::new(false),
+            whatsapp: Arc::clone(&whatsapp),
+            metrics: Arc::clone(&metrics),
+            store: Arc::clone(&data.store),
+        });
+        let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
+        let hub_presence = Arc::clone(&hub) as Arc<dyn Presence>;
         let app = Arc::new(App {
             base_url,
             integrator: config.integrator_id,
-            keys,
+            keys: data.keys,
             authenticator,
             rate: RateLimit::per_hour(config.tokens_per_hour),
             tokens_per_hour: config.tokens_per_hour,
+            clock,
+            store: data.store,
+            remembered: Remembered::default(),
+            bearers: Bearers::new(whatsapp, audience, &metrics),
+            metrics,
+            push_bucket: Bucket::new(config.push.per_second, Instant::now()),
+            queue_bound: config.push.queue_bound,
+            unknown_user: config.push.unknown_user,
+            presence: std::iter::once(hub_presence).chain(presence).collect(),
+            dispatcher,
+            hub: Arc::clone(&hub),
+            kinds,
+            web_push: config.web_push,
+            web_push_key: data.senders.web_push_key,
         });
         let ((stop_public, public_stops), (stop_admin, admin_stops)) =
             (watch::channel(()), watch::channel(()));
@@ -162,7 +244,55 @@ impl PartnerBuilder {
         let admin = serve(admin, health::router(Arc::clone(&health)), limits, stopped(admin_stops))
             .map_err(failed(config.admin_addr))?;
         tracing::info!(addr = %public.local_addr(), admin = %admin.local_addr(), issuer, "partner server started");
-        Ok(Partner { base_url: issuer, public, admin, health, stop_public, stop_admin })
+        Ok(Partner {
+            base_url: issuer,
+            public,
+            admin,
+            health,
+            hub,
+            _background: background,
+            stop_public,
+            stop_admin,
+        })
+    }
+}
+
+/// What is read from the data directory.
+struct Data {
+    keys: SigningKeys,
+    store: Arc<dyn Store>,
+    senders: Senders,
+}
+
+impl Data {
+    async fn load(
+        config: &PartnerConfig,
+        keys: Option<SigningKeys>,
+        store: Option<Arc<dyn Store>>,
+        hub: &Arc<WakeHub>,
+        clock: &Clock,
+    ) -> Result<Self, StartError> {
+        let (config, hub, clock) = (config.clone(), Arc::clone(hub), clock.clone());
+        let load = move || {
+            let data_dir = config.data_dir.as_deref();
+            let keys = match keys {
+                Some(keys) => keys,
+                None => {
+                    let signers = key_files::load_or_generate(data_dir).map_err(StartError::KeyFiles)?;
+                    SigningKeys::of(signers).map_err(StartError::Keys)?
+                }
+            };
+            let store = match (store, data_dir) {
+                (Some(store), _) => store,
+                (None, None) => Arc::new(SqliteStore::in_memory().map_err(StartError::Store)?),
+                (None, Some(dir)) => {
+                    Arc::new(SqliteStore::open(dir.join("partner.db")).map_err(StartError::Store)?)
+                }
+            };
+            let senders = Senders::load(&config, &hub, &clock).map_err(StartError::Sender)?;
+            Ok(Self { keys, store, senders })
+        };
+        tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?
     }
 }
 
@@ -218,7 +348,16 @@ impl Partner {
 
     /// A server with parts of its operator's own.
     pub fn builder(config: PartnerConfig) -> PartnerBuilder {
-        PartnerBuilder { config, authenticator: None, keys: None, limits: HttpLimits::default() }
+        PartnerBuilder {
+            config,
+            authenticator: None,
+            keys: None,
+            limits: HttpLimits::default(),
+            clock: Clock::system(),
+            store: None,
+            senders: Vec::new(),
+            presence: Vec::new(),
+        }
     }
 
     /// Where WhatsApp and the clients come in.
@@ -242,8 +381,10 @@ impl Partner {
     /// # Cancel safety
     /// Dropping the future cuts the draining short.
     pub async fn shutdown(self) {
-        let Self { public, admin, health, stop_public, stop_admin, .. } = self;
+        let Self { public, admin, health, hub, _background, stop_public, stop_admin, .. } = self;
         health.shutting_down.store(true, Ordering::Relaxed);
+        // Streams would not end by themselves.
+        hub.close();
         drop(stop_public);
         let drained = public.wait().await;
         if drained.cut > 0 {

@@ -30,6 +30,7 @@ pub struct HttpClientBuilder {
     total_timeout: Duration,
     max_body: usize,
     schemes: Schemes,
+    versions: Versions,
     user_agent: String,
     extra_roots: Vec<Vec<u8>>,
 }
@@ -44,7 +45,24 @@ pub enum Schemes {
     Https,
 }
 
+/// Which versions of HTTP a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Versions {
+    /// HTTP/2 where TLS agrees on it, else HTTP/1.1.
+    Any,
+    /// HTTP/2 only: agreed on by TLS, taken for granted without.
+    Http2,
+}
+
 impl HttpClientBuilder {
+    /// Versions of HTTP. [`Versions::Any`].
+    #[must_use]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.versions = versions;
+        self
+    }
+
     /// Time for name look-up, TCP and each TLS connection. 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
@@ -116,7 +134,10 @@ impl HttpClientBuilder {
             Schemes::HttpsAndHttp => connector.https_or_http(),
             Schemes::Https => connector.https_only(),
         };
-        let connector = connector.enable_all_versions().wrap_connector(tcp);
+        let connector = match self.versions {
+            Versions::Any => connector.enable_all_versions().wrap_connector(tcp),
+            Versions::Http2 => connector.enable_http2().wrap_connector(tcp),
+        };
         let inner = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -124,6 +145,7 @@ impl HttpClientBuilder {
             .pool_max_idle_per_host(8)
             .http1_max_buf_size(64 * 1024)
             .http2_max_header_list_size(64 * 1024)
+            .http2_only(self.versions == Versions::Http2)
             .build(connector);
         Ok(HttpClient {
             inner,
@@ -258,6 +280,7 @@ impl HttpClient {
             total_timeout: Duration::from_secs(30),
             max_body: 64 * 1024,
             schemes: Schemes::HttpsAndHttp,
+            versions: Versions::Any,
             user_agent: concat!("landbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
             extra_roots: Vec::new(),
         }

@@ -4,16 +4,28 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use landbridge_enlist::jwt::{MAX_USER_TOKEN, TOKEN_LIFE};
 use serde_json::json;
 
+use super::push::unavailable;
 use super::{App, JWKS_PATH, token, user};
 use crate::problem::Problem;
 
 /// The revision of WhatsApp's document that this server follows (V103).
-pub(super) const REVISION: &str = "1.0.3";
+pub(crate) const REVISION: &str = "1.0.3";
+
+/// Forgets the caller. What WhatsApp knows is deleted by the client, over the chat channel.
+pub(super) async fn delete(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let user = user(&app, &head).await?;
+    app.store.forget_user(&user.user_id).await.map_err(unavailable)?;
+    app.remembered.forget(&user.user_id);
+    app.hub.close_user(&user.user_id);
+    Ok(StatusCode::ACCEPTED.into_response())
+}
 
 pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
@@ -29,6 +41,8 @@ pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Result
             "tokens_per_hour": app.tokens_per_hour,
             "request_bytes": token::MAX_BODY,
         },
+        "wake_kinds": app.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+        "web_push_key": app.web_push_key,
         "revision": REVISION,
     }));
     Ok(([(CACHE_CONTROL, "no-store")], body).into_response())

@@ -3,20 +3,31 @@
 mod jwks;
 mod me;
 mod openapi;
+mod push;
 mod token;
+mod wake;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use landbridge_enlist::IntegratorId;
 
 use crate::auth::{AuthError, UserAuthenticator, UserRecord};
 use crate::base_url::BaseUrl;
+use crate::clock::Clock;
 use crate::keys::SigningKeys;
+use crate::metrics::Metrics;
 use crate::problem::{self, Problem};
+use crate::push::{Bearers, Bucket, Presence, UnknownUser};
 use crate::rate::RateLimit;
+use crate::remembered::Remembered;
+use crate::store::Store;
+use crate::wake::{Dispatcher, WakeHub, WakeKind, WebPushConfig};
+
+pub(crate) use me::REVISION;
+pub(crate) use wake::kinds;
 
 /// Path of the key set (SEED), at the origin and under the base path.
 const JWKS_PATH: &str = "/.well-known/oauth/openid/jwks";
@@ -29,13 +40,32 @@ pub(crate) struct App {
     pub(crate) authenticator: Arc<dyn UserAuthenticator>,
     pub(crate) rate: RateLimit,
     pub(crate) tokens_per_hour: u32,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) remembered: Remembered,
+    pub(crate) bearers: Bearers,
+    pub(crate) push_bucket: Bucket,
+    pub(crate) queue_bound: u64,
+    pub(crate) unknown_user: UnknownUser,
+    pub(crate) presence: Vec<Arc<dyn Presence>>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) hub: Arc<WakeHub>,
+    /// Kinds of targets that are taken.
+    pub(crate) kinds: Vec<WakeKind>,
+    pub(crate) web_push: Option<WebPushConfig>,
+    /// What browsers subscribe with.
+    pub(crate) web_push_key: Option<String>,
 }
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route(JWKS_PATH, get(jwks::get))
         .route("/v1/token", post(token::post))
-        .route("/v1/me", get(me::get))
+        .route("/v1/me", get(me::get).delete(me::delete))
+        .route("/v1/wake-targets/{device}", put(wake::put).delete(wake::delete))
+        .route("/v1/wake", get(wake::listen))
+        .route(&format!("{}/push", app.base_url.path()), post(push::post))
         .route("/openapi.json", get(openapi::get));
     if !app.base_url.path().is_empty() {
         router = router.route(&format!("{}{JWKS_PATH}", app.base_url.path()), get(jwks::get));

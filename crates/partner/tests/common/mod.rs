@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
 
+pub(crate) mod whatsapp;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -103,4 +105,73 @@ pub(crate) async fn token(addr: SocketAddr, session: &str) -> Answer {
     let authorization = format!("Bearer {session}");
     let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
     send(addr, "POST /v1/token", &headers, "{}").await
+}
+
+/// Waits until `done` holds, for as long as a test may take.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
+    let waiting = async {
+        while !done().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// A stream of server-sent events: `next` gives the id of the next wake-up.
+pub(crate) struct Events {
+    stream: TcpStream,
+    seen: String,
+}
+
+impl Events {
+    pub(crate) async fn open(addr: SocketAddr, session: &str, query: &str) -> Self {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!(
+            "GET /v1/wake?{query} HTTP/1.1\r\nHost: p\r\nConnection: close\r\nAuthorization: Bearer {session}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut events = Self { stream, seen: String::new() };
+        assert!(events.read_until("\r\n\r\n").await.starts_with("HTTP/1.1 200"), "{}", events.seen);
+        events
+    }
+
+    /// Everything up to `mark`, which is taken too.
+    async fn read_until(&mut self, mark: &str) -> String {
+        let reading = async {
+            loop {
+                if let Some((before, after)) = self.seen.split_once(mark) {
+                    let (before, after) = (before.to_owned(), after.to_owned());
+                    self.seen = after;
+                    return before;
+                }
+                let mut buffer = [0; 4096];
+                let n = self.stream.read(&mut buffer).await.unwrap();
+                assert_ne!(n, 0, "the stream ended");
+                self.seen.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reading).await.unwrap()
+    }
+
+    pub(crate) async fn next(&mut self) -> String {
+        self.read_until("event: wake\n").await;
+        let data = self.read_until("\n\n").await;
+        let data: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+        let members: Vec<&String> = data.as_object().unwrap().keys().collect();
+        assert_eq!(members, ["id", "type"], "a wake-up says nothing else");
+        assert_eq!(data["type"], "wake");
+        data["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Whether the server ends the stream.
+    pub(crate) async fn ended(mut self) -> bool {
+        let rest = read_all(&mut self.stream).await;
+        !String::from_utf8_lossy(&rest).contains("event: wake")
+    }
+}
+
+pub(crate) async fn put_target(addr: SocketAddr, session: &str, device: &str, body: &str) -> Answer {
+    let authorization = format!("Bearer {session}");
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+    send(addr, &format!("PUT /v1/wake-targets/{device}"), &headers, body).await
 }

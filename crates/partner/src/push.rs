@@ -1,0 +1,147 @@
+//! What `POST {base}/push` needs: whose keys, which audience, how many.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use landbridge_enlist::jwt::{Profile, RejectReason, Verifier};
+use serde::Deserialize;
+
+use crate::key_source::KeySource;
+use crate::metrics::Metrics;
+use crate::wake::WakeHub;
+
+/// WhatsApp's key set (SEED).
+pub const WHATSAPP_KEYS_URL: &str = "https://whatsapp.com/.well-known/jwks";
+
+/// What a push for an identifier that nobody has is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum UnknownUser {
+    /// 200: another answer would make the sender try again, or tell it who exists (ASSUMED).
+    #[default]
+    Accept,
+    /// 404.
+    NotFound,
+}
+
+/// Settings of the push endpoint.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::exhaustive_structs, reason = "settings, built with struct update syntax")]
+pub struct PushConfig {
+    /// Where WhatsApp publishes the keys of its bearers ([`WHATSAPP_KEYS_URL`]). Without it no push is accepted.
+    pub keys_url: Option<String>,
+    /// The audience that bearers must name, to the letter; by default the base URL.
+    pub audience: Option<String>,
+    /// What a push for an identifier that nobody has is answered with.
+    pub unknown_user: UnknownUser,
+    /// Rows that may wait: accepted pushes and wake-ups that are not through (ASSUMED).
+    pub queue_bound: u64,
+    /// Pushes per second (ASSUMED).
+    pub per_second: u32,
+}
+
+impl Default for PushConfig {
+    fn default() -> Self {
+        Self {
+            keys_url: None,
+            audience: None,
+            unknown_user: UnknownUser::Accept,
+            queue_bound: 100_000,
+            per_second: 2000,
+        }
+    }
+}
+
+/// Who knows that a user is connected to WhatsApp, so that a push need not wake anybody.
+///
+/// The server asks its own wake streams first. A gateway is another one to know: implement this over its table of
+/// connections.
+#[async_trait]
+pub trait Presence: Send + Sync {
+    /// Whether some device of the user is connected now. When in doubt, `false`: a wake-up too many does no harm.
+    async fn is_connected(&self, user_id: &str) -> bool;
+}
+
+#[async_trait]
+impl Presence for WakeHub {
+    async fn is_connected(&self, user_id: &str) -> bool {
+        Self::is_connected(self, user_id)
+    }
+}
+
+/// Verifies bearers.
+pub(crate) struct Bearers {
+    pub(crate) keys: Arc<KeySource>,
+    verifier: Verifier,
+    metrics: Arc<Metrics>,
+}
+
+impl Bearers {
+    pub(crate) fn new(keys: Arc<KeySource>, audience: String, metrics: &Arc<Metrics>) -> Self {
+        let verifier = Verifier::new(Profile::push_bearer(audience));
+        Self { keys, verifier, metrics: Arc::clone(metrics) }
+    }
+
+    /// Whether `token` is WhatsApp's word to us at `now`, unix seconds.
+    pub(crate) async fn verify(&self, token: &str, now: u64) -> Result<(), RejectReason> {
+        let outcome = self.try_verify(token, now).await;
+        if let Err(reason) = outcome {
+            let labels = [("profile", "push"), ("reason", reason.as_str())];
+            self.metrics.count("landbridge_token_verification_failures_total", &labels);
+            tracing::debug!(reason = reason.as_str(), "bearer refused");
+        }
+        outcome
+    }
+
+    async fn try_verify(&self, token: &str, now: u64) -> Result<(), RejectReason> {
+        let unverified = self.verifier.open(token).map_err(|rejected| rejected.reason())?;
+        let key = self.keys.key(unverified.kid()).await?;
+        let verified = self.verifier.verify(&unverified, Profile::PUSH_ISSUER, Some(&key), now);
+        verified.map(drop).map_err(|rejected| rejected.reason())
+    }
+}
+
+/// So many per second, with as many in reserve.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    per_second: f64,
+    level: Mutex<(f64, Instant)>,
+}
+
+impl Bucket {
+    pub(crate) fn new(per_second: u32, now: Instant) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, level: Mutex::new((per_second, now)) }
+    }
+
+    /// Takes one, or says after how many seconds there will be one.
+    pub(crate) fn take(&self, now: Instant) -> Result<(), u64> {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now.saturating_duration_since(level.1).min(Duration::from_secs(1));
+        level.0 = (level.0 + since.as_secs_f64() * self.per_second).min(self.per_second);
+        level.1 = now;
+        if level.0 < 1.0 {
+            return Err(1);
+        }
+        level.0 -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_refills() {
+        let start = Instant::now();
+        let bucket = Bucket::new(2, start);
+        let take = |millis| bucket.take(start + Duration::from_millis(millis));
+        assert_eq!([take(0), take(0), take(0)], [Ok(()), Ok(()), Err(1)]);
+        assert_eq!([take(499), take(500), take(500)], [Err(1), Ok(()), Err(1)]);
+        assert_eq!([take(60_000), take(60_000), take(60_000)], [Ok(()), Ok(()), Err(1)]);
+    }
+}

@@ -1,0 +1,173 @@
+//! Every call: who may make it, what it takes, what it answers. The first status named is that of the example.
+
+use serde_json::{Map, Value, json};
+
+use super::super::JWKS_PATH;
+use super::super::me::REVISION;
+
+/// One call under construction.
+struct Operation(Map<String, Value>);
+
+impl Operation {
+    fn new(id: &str, summary: &str) -> Self {
+        Self(Map::from_iter([
+            ("operationId".to_owned(), id.into()),
+            ("summary".to_owned(), summary.into()),
+            ("responses".to_owned(), json!({})),
+        ]))
+    }
+
+    /// Who may call. Brings the statuses that this costs.
+    fn security(mut self, scheme: &str, problems: &[u16]) -> Self {
+        self.0.insert("security".to_owned(), json!([{ scheme: [] }]));
+        self.problems(problems)
+    }
+
+    fn parameter(mut self, name: &str, place: &str, example: &str) -> Self {
+        let parameter = json!({
+            "name": name, "in": place, "required": place == "path", "schema": { "type": "string" }, "example": example,
+        });
+        if let Some(list) = self.0.entry("parameters").or_insert_with(|| json!([])).as_array_mut() {
+            list.push(parameter);
+        }
+        self
+    }
+
+    fn takes(mut self, schema: &str, example: Value) -> Self {
+        let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+        let content = json!({ "application/json": { "schema": schema, "example": example } });
+        self.0.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        self
+    }
+
+    fn answer(mut self, status: u16, answer: Value) -> Self {
+        if let Some(responses) = self.0.get_mut("responses").and_then(Value::as_object_mut) {
+            responses.insert(status.to_string(), answer);
+        }
+        self
+    }
+
+    fn json(self, status: u16, schema: &str, example: Value) -> Self {
+        let schema = json!({ "$ref": format!("#/components/schemas/{schema}") });
+        let content = json!({ "application/json": { "schema": schema, "example": example } });
+        self.answer(status, json!({ "description": "OK", "content": content }))
+    }
+
+    fn empty(self, status: u16, description: &str) -> Self {
+        self.answer(status, json!({ "description": description }))
+    }
+
+    fn problems(mut self, statuses: &[u16]) -> Self {
+        for status in statuses {
+            self = self.answer(*status, json!({ "$ref": "#/components/responses/problem" }));
+        }
+        self
+    }
+
+    fn done(self) -> Value {
+        self.0.into()
+    }
+}
+
+const SESSION: [u16; 3] = [401, 403, 503];
+
+/// All paths; `base` is the path of the base URL.
+pub(super) fn all(base: &str) -> Value {
+    json!({
+        JWKS_PATH: { "get": get_jwks() },
+        (format!("{base}/push")): { "post": post_push() },
+        "/v1/token": { "post": issue_token() },
+        "/v1/me": { "get": get_me(), "delete": delete_me() },
+        "/v1/wake-targets/{device}": { "put": put_wake_target(), "delete": delete_wake_target() },
+        "/v1/wake": { "get": get_wake() },
+        "/openapi.json": { "get": get_openapi() },
+    })
+}
+
+fn get_jwks() -> Value {
+    let example = json!({ "keys": [{
+        "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "kty": "RSA", "alg": "RS256", "use": "sig", "n": "0vx7ago", "e": "AQAB",
+    }] });
+    Operation::new("getJwks", "The keys that verify user tokens")
+        .parameter("If-None-Match", "header", "\"none\"")
+        .json(200, "KeySet", example)
+        .empty(304, "Unchanged")
+        .done()
+}
+
+fn post_push() -> Value {
+    Operation::new("postPush", "Something waits for a user: WhatsApp asks to wake the user's devices")
+        .takes("Push", json!({ "to": "alice" }))
+        .empty(200, "The wake-up is stored")
+        .security("whatsapp", &[400, 401, 404, 408, 413, 415, 429, 503])
+        .done()
+}
+
+fn issue_token() -> Value {
+    let example =
+        json!({ "token": "eyJraWQiOi...", "expires_in": 3600, "identifier": "alice", "integrator_id": "1" });
+    Operation::new("issueToken", "A token that proves to WhatsApp who the caller is")
+        .takes("TokenRequest", json!({ "audience": "whatsapp" }))
+        .json(200, "TokenAnswer", example)
+        .security("session", &SESSION)
+        .problems(&[400, 408, 413, 415, 429])
+        .done()
+}
+
+fn get_me() -> Value {
+    let example = json!({
+        "identifier": "alice", "integrator_id": "1", "base_url": "https://foobar.com/whatsapp",
+        "jwks_url": "https://foobar.com/.well-known/oauth/openid/jwks",
+        "limits": { "token_bytes": 4096, "token_life_seconds": 3600, "tokens_per_hour": 60, "request_bytes": 16384 },
+        "wake_kinds": ["socket"], "web_push_key": null, "revision": REVISION,
+    });
+    Operation::new("getMe", "Who the caller is, and the figures of this server")
+        .json(200, "Me", example)
+        .security("session", &SESSION)
+        .done()
+}
+
+fn delete_me() -> Value {
+    Operation::new("deleteMe", "Forgets the caller: wake targets, media, what waits")
+        .empty(202, "Gone within 24 hours")
+        .security("session", &SESSION)
+        .done()
+}
+
+fn put_wake_target() -> Value {
+    Operation::new("putWakeTarget", "Where a device of the caller can be woken")
+        .parameter("device", "path", "phone")
+        .takes("WakeTarget", json!({ "kind": "socket" }))
+        .empty(204, "Stored, in the place of an earlier one")
+        .security("session", &SESSION)
+        .problems(&[400, 408, 413, 415, 507])
+        .done()
+}
+
+fn delete_wake_target() -> Value {
+    Operation::new("deleteWakeTarget", "The device is woken no more")
+        .parameter("device", "path", "phone")
+        .empty(204, "It is not there, or not any more")
+        .security("session", &SESSION)
+        .problems(&[400])
+        .done()
+}
+
+fn get_wake() -> Value {
+    let content = json!({ "text/event-stream": { "schema": { "type": "string" }, "example":
+        "event: wake\ndata: {\"id\":\"3q2-796tvu_erb7v3q2-7w\",\"type\":\"wake\"}\n\n" } });
+    Operation::new("getWake", "Wake-ups as server-sent events, for as long as the stream is open")
+        .parameter("device", "query", "phone")
+        .parameter("chat", "query", "connected")
+        .answer(200, json!({ "description": "A stream without end", "content": content }))
+        .security("session", &SESSION)
+        .problems(&[400, 507])
+        .done()
+}
+
+fn get_openapi() -> Value {
+    let content = json!({ "application/json": { "schema": { "type": "object" } } });
+    Operation::new("getOpenApi", "This document")
+        .answer(200, json!({ "description": "OK", "content": content }))
+        .done()
+}
