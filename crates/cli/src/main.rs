@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod failure;
 mod logging;
+mod media;
 mod output;
 mod partner;
 mod peer;
@@ -54,6 +55,8 @@ enum Command {
     Explain(explain::Args),
     /// Play one party of a protocol behind JSON lines, to be tested against other implementations
     Peer(peer::PeerArgs),
+    /// Encrypt, decrypt and inspect media files
+    Media(media::Args),
     /// Turn stanzas between hex, XML and JSON
     Wire(wire::WireArgs),
 }
@@ -63,7 +66,7 @@ impl Command {
     fn default_log(&self) -> &'static str {
         match self {
             Self::Sandbox(_) | Self::Partner(_) => "info",
-            Self::Client(_) | Self::Explain(_) | Self::Peer(_) | Self::Wire(_) => "warn",
+            Self::Client(_) | Self::Media(_) | Self::Explain(_) | Self::Peer(_) | Self::Wire(_) => "warn",
             // It refuses things on purpose, and says so itself.
             Self::Demo(_) => "error",
         }
@@ -100,6 +103,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(args) => block_on(client::run(args, config)),
         Command::Explain(args) => explain::run(&args, config),
         Command::Peer(args) => Ok(peer::run(&args)?),
+        Command::Media(args) => media::run(args),
         Command::Wire(args) => wire::run(args),
     }
 }

@@ -11,6 +11,7 @@
 //! | `landbridge-signal`, `landbridge-proto` | [`signal`], [`proto`] | end-to-end encryption, message content |
 //! | `landbridge-store` | [`store`] | what must survive a crash |
 //! | `landbridge-enlist` | [`enlist`] | enlistment and tokens |
+//! | `landbridge-media` | [`media`] | files: encryption, places, sending and fetching |
 //!
 //! # What you can rely on
 //!
@@ -54,6 +55,7 @@ mod event;
 mod explain;
 mod fetch;
 mod keys;
+pub mod media;
 mod messages;
 mod receipts;
 mod run;

@@ -9,12 +9,12 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::{
-    Expected,
+    Expected, Sidecar,
     encrypt::CHUNK,
     keys::CIPHER_BLOCK,
     refusal::Refusal,
     sha::{BLOCK, Mac, Sha256},
-    sidecar::MAC,
+    sidecar::{MAC, Windows},
 };
 
 /// Shortest encrypted file, in bytes: an empty one.
@@ -84,6 +84,8 @@ pub struct Opened<T> {
     pub file_enc_sha256: [u8; 32],
     /// Length of the plain file, in bytes.
     pub file_length: u64,
+    /// The sidecar that its sender would make, if [`Decryptor::with_sidecar`] asked for it.
+    pub sidecar: Option<Sidecar>,
 }
 
 /// Decrypts one file in one pass and constant memory. Plain bytes go to a [`Quarantine`], which releases them when both
@@ -112,6 +114,7 @@ pub struct Decryptor<Q> {
     plain: Sha256,
     mac: Mac,
     file: Sha256,
+    windows: Option<Windows>,
     /// The cipher block before, and then `filled` bytes that are not decrypted yet.
     work: Box<[u8]>,
     filled: usize,
@@ -134,6 +137,7 @@ impl<Q: Quarantine> Decryptor<Q> {
             plain: Sha256::new(),
             mac: keys.mac_key().begin(),
             file: Sha256::new(),
+            windows: None,
             work: work.into_boxed_slice(),
             filled: 0,
             opened: Zeroizing::new(vec![0; CHUNK + BLOCK]),
@@ -141,6 +145,14 @@ impl<Q: Quarantine> Decryptor<Q> {
             expected: expected.clone(),
             quarantine,
         }
+    }
+
+    /// Has the sidecar made, too. To be asked for before the first byte.
+    #[must_use]
+    pub fn with_sidecar(mut self) -> Self {
+        let keys = self.expected.key.expand(self.expected.kind);
+        self.windows = Some(Windows::new(keys.mac_key()));
+        self
     }
 
     /// Encrypted bytes taken so far: where to go on after a break.
@@ -176,7 +188,7 @@ impl<Q: Quarantine> Decryptor<Q> {
 
     /// Decrypts the first `length` bytes that wait, a multiple of 64, and moves what is behind them to the front.
     fn decrypt(&mut self, length: usize) -> Result<(), Q::Error> {
-        let Self { cipher, plain, mac, file, work, opened, .. } = self;
+        let Self { cipher, plain, mac, file, windows, work, opened, .. } = self;
         let opened = &mut opened[..length];
         opened.copy_from_slice(&work[CIPHER_BLOCK..CIPHER_BLOCK + length]);
         let (blocks, _) = opened.as_chunks_mut::<CIPHER_BLOCK>();
@@ -185,6 +197,9 @@ impl<Q: Quarantine> Decryptor<Q> {
         for (at, opened) in (0..length).step_by(BLOCK).zip(opened.as_chunks::<BLOCK>().0) {
             if let Some(block) = work[at..].first_chunk::<BLOCK>() {
                 mac.block(block);
+                if let Some(windows) = windows {
+                    windows.block(block);
+                }
             }
             if let Some(block) = work[CIPHER_BLOCK + at..].first_chunk::<BLOCK>() {
                 file.block(block);
@@ -210,8 +225,19 @@ impl<Q: Quarantine> Decryptor<Q> {
         if let Some(ready) = self.filled.checked_sub(SHORTEST) {
             self.decrypt(ready / BLOCK * BLOCK).map_err(DecryptError::Quarantine)?;
         }
-        let Self { mut cipher, plain, mac, file, work, filled, mut opened, expected, mut quarantine, .. } =
-            self;
+        let Self {
+            mut cipher,
+            plain,
+            mac,
+            file,
+            windows,
+            work,
+            filled,
+            mut opened,
+            expected,
+            mut quarantine,
+            ..
+        } = self;
         let (received, signed) =
             (&work[CIPHER_BLOCK..CIPHER_BLOCK + filled], &work[..CIPHER_BLOCK + filled - MAC]);
         let (encrypted, tag) = received.split_at(filled - MAC);
@@ -236,7 +262,8 @@ impl<Q: Quarantine> Decryptor<Q> {
         }
         quarantine.hold(rest).map_err(DecryptError::Quarantine)?;
         let file = quarantine.release().map_err(DecryptError::Quarantine)?;
-        Ok(Opened { file, file_sha256, file_enc_sha256, file_length })
+        let sidecar = windows.map(|windows| windows.finish(&work[..CIPHER_BLOCK + filled]));
+        Ok(Opened { file, file_sha256, file_enc_sha256, file_length, sidecar })
     }
 }
 
@@ -247,6 +274,7 @@ impl<Q> core::fmt::Debug for Decryptor<Q> {
             plain: _,
             mac: _,
             file: _,
+            windows: _,
             work: _,
             filled: _,
             opened: _,

@@ -93,9 +93,13 @@ fn files_are_encrypted_as_others_do() {
             }
             let expected = expected(kind, &key, &sealed);
             assert_eq!(decrypt(&expected, &encrypted).as_deref(), Ok(&plain[..]), "{id}");
-            let mut decryptor = Decryptor::new(&expected, Vec::new());
+            let mut decryptor = Decryptor::new(&expected, Vec::new()).with_sidecar();
             encrypted.chunks(piece).for_each(|piece| decryptor.update(piece).unwrap());
-            assert_eq!(decryptor.finish().unwrap().file, plain, "{id}");
+            let opened = decryptor.finish().unwrap();
+            assert_eq!(opened.file, plain, "{id}");
+            if kind.has_sidecar() {
+                assert_eq!(opened.sidecar, sealed.sidecar, "{id}");
+            }
         }
     }
 }

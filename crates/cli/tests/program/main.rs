@@ -6,6 +6,7 @@ mod common;
 mod end_to_end;
 #[cfg(unix)]
 mod http;
+mod media;
 #[cfg(unix)]
 mod partner;
 mod usage;

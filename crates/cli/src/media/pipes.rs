@@ -1,0 +1,117 @@
+//! Where the bytes come from and go to: files, or `-` for standard input and output.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use landbridge::media::{HiddenFile, Quarantine};
+
+use crate::failure::Failure;
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// A file to read; what is read is shown on a terminal.
+pub(super) struct Input {
+    source: Box<dyn Read>,
+    name: String,
+    progress: ProgressBar,
+    buffer: Vec<u8>,
+}
+
+impl Input {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let buffer = vec![0; PIECE];
+        if path == Path::new("-") {
+            let (name, progress) = ("standard input".to_owned(), ProgressBar::no_length());
+            return Ok(Self { source: Box::new(io::stdin()), name, progress: styled(progress), buffer });
+        }
+        let name = path.display().to_string();
+        let unreadable = |error| Failure::runtime(format!("{} cannot be read: {error}", path.display()));
+        let file = File::open(path).map_err(unreadable)?;
+        let length = file.metadata().map_err(unreadable)?.len();
+        let progress = styled(ProgressBar::new(length));
+        Ok(Self { source: Box::new(file), name, progress, buffer })
+    }
+
+    /// The next bytes; none at the end.
+    pub(super) fn next(&mut self) -> Result<&[u8], Failure> {
+        let count = loop {
+            match self.source.read(&mut self.buffer) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::runtime(format!("{} cannot be read: {error}", self.name))),
+            }
+        };
+        self.progress.inc(count as u64);
+        Ok(self.buffer.get(..count).unwrap_or_default())
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        self.progress.finish_and_clear();
+    }
+}
+
+/// On standard error, and only if that is a terminal.
+fn styled(bar: ProgressBar) -> ProgressBar {
+    let template = match bar.length() {
+        Some(_) => "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+        None => "{spinner} {bytes}, {bytes_per_sec}",
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Where a file goes once it is whole and good.
+pub(super) enum Output {
+    File(HiddenFile, PathBuf),
+    /// Waits in a file without a name.
+    Standard(File),
+}
+
+impl Output {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let opened = if path == Path::new("-") {
+            tempfile::tempfile().map(Self::Standard)
+        } else {
+            HiddenFile::beside(path).map(|file| Self::File(file, path.to_owned()))
+        };
+        opened.map_err(|error| Failure::runtime(format!("{} cannot be written: {error}", path.display())))
+    }
+}
+
+impl Quarantine for Output {
+    type Released = ();
+    type Error = Failure;
+
+    fn hold(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = match self {
+            Self::File(file, _) => file.hold(bytes),
+            Self::Standard(file) => file.write_all(bytes),
+        };
+        written.map_err(|error| Failure::runtime(format!("the output cannot be written: {error}")))
+    }
+
+    fn release(self) -> Result<(), Failure> {
+        match self {
+            Self::File(file, path) => file
+                .release()
+                .map(drop)
+                .map_err(|error| Failure::runtime(format!("{} cannot be written: {error}", path.display()))),
+            Self::Standard(mut file) => {
+                let mut copy = || -> io::Result<()> {
+                    io::Seek::rewind(&mut file)?;
+                    let mut out = io::stdout().lock();
+                    io::copy(&mut file, &mut out)?;
+                    out.flush()
+                };
+                copy().map_err(|error| Failure::runtime(format!("the output cannot be written: {error}")))
+            }
+        }
+    }
+}
