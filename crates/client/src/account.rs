@@ -293,3 +293,9 @@ async fn take_back(session: &Arc<Session>) -> Result<(), Error> {
 pub(crate) fn between_enlistments(inner: &Inner) -> Duration {
     Duration::from_secs(inner.profile.login.reenlist_every_s)
 }
+
+/// The account's own address as text; empty without an account.
+pub(crate) fn own_address(tx: &dyn StoreTx) -> Result<String, Error> {
+    let account = tx.account()?;
+    Ok(account.and_then(|account| account.enlistment.login().map(str::to_owned)).unwrap_or_default())
+}

@@ -23,7 +23,8 @@ use crate::error::{Ending, Error};
 use crate::event::{Event, EventQueue, Events};
 use crate::fetch::Fetched;
 use crate::keys::PeerKeys;
-use crate::messages::relate::Relation;
+use crate::message::StoredMessage;
+use crate::messages::relate::Act;
 use crate::seams::{Clock, SharedRng};
 use crate::session::Session;
 use crate::token::TokenSource;
@@ -341,7 +342,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `quoted` of this chat.
     pub async fn reply(&self, to: &Jid, quoted: &MessageId, text: &str) -> Result<MessageId, Error> {
-        crate::messages::relate::send(&self.inner, to, quoted, Relation::Reply { text }).await
+        crate::messages::relate::send(&self.inner, to, quoted, Act::Reply { text }).await
     }
 
     /// Reacts to a message of the chat, of either side, with one emoji. It replaces the reaction before.
@@ -354,7 +355,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
     pub async fn react(&self, to: &Jid, target: &MessageId, emoji: &str) -> Result<MessageId, Error> {
-        crate::messages::relate::send(&self.inner, to, target, Relation::React { emoji }).await
+        crate::messages::relate::send(&self.inner, to, target, Act::React { emoji }).await
     }
 
     /// Takes the reaction to a message back.
@@ -367,7 +368,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
     pub async fn unreact(&self, to: &Jid, target: &MessageId) -> Result<MessageId, Error> {
-        crate::messages::relate::send(&self.inner, to, target, Relation::Unreact).await
+        crate::messages::relate::send(&self.inner, to, target, Act::Unreact).await
     }
 
     /// Takes a message of our own back, for both sides.
@@ -380,7 +381,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
     pub async fn revoke(&self, to: &Jid, target: &MessageId) -> Result<MessageId, Error> {
-        crate::messages::relate::send(&self.inner, to, target, Relation::Revoke).await
+        crate::messages::relate::send(&self.inner, to, target, Act::Revoke).await
     }
 
     /// Replaces a text of our own, for both sides, as long as the profile allows: 15 minutes.
@@ -393,7 +394,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text), and [`Error::NoSuchMessage`] if the store holds no `target` of this chat.
     pub async fn edit(&self, to: &Jid, target: &MessageId, text: &str) -> Result<MessageId, Error> {
-        crate::messages::relate::send(&self.inner, to, target, Relation::Edit { text }).await
+        crate::messages::relate::send(&self.inner, to, target, Act::Edit { text }).await
     }
 
     /// Shows the peer that the user writes, records, or has stopped. Only peers who are there see it; nothing is stored.
@@ -409,6 +410,20 @@ impl Client {
         let session = self.inner.session()?;
         let to = crate::messages::recipient(&self.inner, to)?;
         session.send(&ChatStateOut { to, state }.to_node(&self.inner.profile)).await
+    }
+
+    /// One message of a chat, of either side: what it says now, the reactions to it, what it answers, how far it has got. `None` if the
+    /// store holds no such message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn message(&self, chat: &Jid, id: &MessageId) -> Result<Option<StoredMessage>, Error> {
+        crate::messages::message(&self.inner, chat, id).await
     }
 
     /// How far a message has got, or `None` if there is no such message.

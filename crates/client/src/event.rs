@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use landbridge_curve::PublicKey;
-use landbridge_proto::content::{self, Content, Context};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::chatstate::ChatState;
 use landbridge_stanza::notification::Reachability;
@@ -17,6 +16,8 @@ use tokio::sync::Notify;
 use crate::client::Inner;
 use crate::error::{Ending, Error};
 use crate::fetch::Fetched;
+use crate::message::{ReceivedEdit, ReceivedMessage, ReceivedReaction, ReceivedRevoke};
+use crate::messages::present::{self, Reader};
 
 /// Events that wait for the application at most; beyond it, messages wait in the store and others are counted.
 const QUEUE: usize = 1_024;
@@ -24,6 +25,11 @@ const QUEUE: usize = 1_024;
 const PAGE: usize = 64;
 
 /// Something happened.
+///
+/// Messages and what is done to them ([`Message`](Self::Message), [`Reaction`](Self::Reaction), [`Edited`](Self::Edited),
+/// [`Revoked`](Self::Revoked)) and [`IdentityChanged`](Self::IdentityChanged) come from the store: each is handed out again
+/// after a restart until the application has asked for the event after it. Of several edits or reactions that replace each
+/// other, the last one alone may be handed out. All other events are lost with the process.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -46,11 +52,20 @@ pub enum Event {
     },
     /// A message came. It is stored, and the sender has been told so.
     Message(Box<ReceivedMessage>),
-    /// A message came that cannot be decrypted. The sender is asked for it again, unless that was done often enough.
+    /// Somebody has reacted to a message, or taken a reaction back. It replaces that user's reaction before.
+    Reaction(Box<ReceivedReaction>),
+    /// The author of a message has replaced its words.
+    Edited(Box<ReceivedEdit>),
+    /// The author of a message has taken it back. Its content is wiped from the store; the application is to show it no longer. If it
+    /// was not shown so far, there is no [`Message`](Self::Message) of it.
+    Revoked(Box<ReceivedRevoke>),
+    /// A message came that cannot be decrypted: a placeholder is to be shown. The sender is asked for it again, unless that was done
+    /// often enough.
     Undecryptable {
         /// The chat.
         chat: Jid,
-        /// Its id; should it come in a readable form, that message has the same id.
+        /// Its id. Should it come in a readable form, that [`Message`](Self::Message) has the same one, and its
+        /// [`arrival`](ReceivedMessage::arrival) says that it takes the place of the placeholder.
         id: MessageId,
         /// How often the sender has been asked.
         asked: u32,
@@ -138,48 +153,6 @@ pub enum Event {
     },
 }
 
-/// A message as the application gets it.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct ReceivedMessage {
-    /// Its place in the order of arrival.
-    pub seq: u64,
-    /// The chat.
-    pub chat: Jid,
-    /// Who wrote it.
-    pub sender: Jid,
-    /// Its id, unique per chat and sender.
-    pub id: MessageId,
-    /// The server's time, in unix seconds.
-    pub t: u64,
-    /// The name that the sender showed.
-    pub notify: Option<String>,
-    /// The content after all checks.
-    pub content: Content,
-}
-
-impl ReceivedMessage {
-    /// The text or caption, as far as it is to be shown.
-    pub fn text(&self) -> Option<&str> {
-        self.content.shown_text()
-    }
-
-    /// A stored message; `None` if its content was wiped or no longer reads.
-    pub(crate) fn from_entry(entry: InboxEntry, own: &str, limits: &content::Limits) -> Option<Self> {
-        let message = entry.message;
-        let context = Context::direct(&message.key.sender, own);
-        Some(Self {
-            seq: entry.seq,
-            chat: message.key.chat.parse().ok()?,
-            sender: message.key.sender.parse().ok()?,
-            id: MessageId::try_from(message.key.id.clone()).ok()?,
-            t: message.t,
-            notify: message.notify,
-            content: content::decode(&message.plaintext, &context, limits).ok()?,
-        })
-    }
-}
-
 #[derive(Default)]
 struct Queue {
     /// Grows with every call of `events`; an older stream ends.
@@ -218,7 +191,7 @@ impl EventQueue {
             }
             if queue.events.len() < QUEUE {
                 queue.events.push_back(event);
-            } else if matches!(event, Event::Message(_)) {
+            } else if event.place().is_some() {
                 queue.behind = true;
             } else {
                 queue.missed += 1;
@@ -314,22 +287,36 @@ enum Taken {
 
 /// The stream of events. There is one: a later call of [`Client::events`](crate::Client::events) ends this one.
 ///
-/// A message, or a change of identity, is confirmed in the store when the application asks for the event after it. So one
-/// whose handling was cut short by a crash comes again at the next start, and one that was handled does not.
+/// A message, what is done to one, and a change of identity are confirmed in the store when the application asks for the event after
+/// it. So one whose handling was cut short by a crash comes again at the next start, and one that was handled does not.
 pub struct Events {
     inner: Arc<Inner>,
     generation: u64,
     last_seq: u64,
     last_change: u64,
-    to_confirm: Option<ToConfirm>,
+    to_confirm: Option<Place>,
     backlog: VecDeque<Event>,
     catching_up: bool,
 }
 
+/// Where the store keeps an event until it is confirmed.
 #[derive(Clone, Copy)]
-enum ToConfirm {
+enum Place {
     Message(u64),
     Change(u64),
+}
+
+impl Event {
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Message(message) => Some(Place::Message(message.seq)),
+            Self::Reaction(reaction) => Some(Place::Message(reaction.seq)),
+            Self::Edited(edit) => Some(Place::Message(edit.seq)),
+            Self::Revoked(revoke) => Some(Place::Message(revoke.seq)),
+            Self::IdentityChanged { seq, .. } => Some(Place::Change(*seq)),
+            _ => None,
+        }
+    }
 }
 
 impl Events {
@@ -386,33 +373,29 @@ impl Events {
 
     /// Whether the event was read from the store before it came this way.
     fn is_old(&self, event: &Event) -> bool {
-        match event {
-            Event::Message(message) => message.seq <= self.last_seq,
-            Event::IdentityChanged { seq, .. } => *seq <= self.last_change,
-            _ => false,
+        match event.place() {
+            Some(Place::Message(seq)) => seq <= self.last_seq,
+            Some(Place::Change(seq)) => seq <= self.last_change,
+            None => false,
         }
     }
 
     fn hand_out(&mut self, event: Event) -> Event {
-        match &event {
-            Event::Message(message) => {
-                self.last_seq = self.last_seq.max(message.seq);
-                self.to_confirm = Some(ToConfirm::Message(message.seq));
-            }
-            Event::IdentityChanged { seq, .. } => {
-                self.last_change = self.last_change.max(*seq);
-                self.to_confirm = Some(ToConfirm::Change(*seq));
-            }
-            _ => {}
+        let place = event.place();
+        match place {
+            Some(Place::Message(seq)) => self.last_seq = self.last_seq.max(seq),
+            Some(Place::Change(seq)) => self.last_change = self.last_change.max(seq),
+            None => {}
         }
+        self.to_confirm = place.or(self.to_confirm);
         event
     }
 
     async fn confirm(&mut self) -> Result<(), Error> {
         let Some(handled) = self.to_confirm else { return Ok(()) };
         let step = move |tx: &mut dyn StoreTx| match handled {
-            ToConfirm::Message(seq) => tx.confirm(seq).map_err(Error::from),
-            ToConfirm::Change(seq) => tx.confirm_identity_change(seq).map_err(Error::from),
+            Place::Message(seq) => tx.confirm(seq).map_err(Error::from),
+            Place::Change(seq) => tx.confirm_identity_change(seq).map_err(Error::from),
         };
         self.inner.vault.write(step).await?;
         self.to_confirm = None;
@@ -426,14 +409,15 @@ impl Events {
         let (after, limits) = (self.last_seq, Arc::clone(&self.inner.content_limits));
         let after_change = self.last_change;
         let read = move |tx: &mut dyn StoreTx| {
-            let own = own_address(tx)?;
+            let own = crate::account::own_address(tx)?;
             let changes = tx.unconfirmed_identity_changes(usize::MAX)?;
             let changes = changes.into_iter().filter(|change| change.seq > after_change).filter_map(notice);
             let entries = tx.unconfirmed(after, PAGE)?;
             let last = entries.last().map(|entry| entry.seq);
-            let messages =
-                entries.into_iter().filter_map(|entry| ReceivedMessage::from_entry(entry, &own, &limits));
-            let messages = messages.map(|message| Event::Message(Box::new(message)));
+            let mut messages = Vec::with_capacity(entries.len());
+            for entry in entries {
+                messages.extend(stored(tx, entry, &Reader { own: &own, limits: &limits })?);
+            }
             Ok::<_, Error>((last, changes.chain(messages).collect::<VecDeque<_>>()))
         };
         let (last, events) = self.inner.vault.read(read).await?;
@@ -453,13 +437,19 @@ impl std::fmt::Debug for Events {
     }
 }
 
+/// The event of a stored message. The content of one that is about another lies beside that; of what counts no longer, nothing is
+/// left to be told.
+fn stored(tx: &dyn StoreTx, entry: InboxEntry, reader: &Reader<'_>) -> Result<Option<Event>, Error> {
+    if let (true, Some(relation)) = (entry.message.plaintext.is_empty(), tx.relation_of(&entry.message.key)?)
+    {
+        return present::event(tx, entry.seq, &relation, reader);
+    }
+    let message = ReceivedMessage::from_entry(entry, reader.own, reader.limits);
+    Ok(message.map(|message| Event::Message(Box::new(message))))
+}
+
 /// The event of a stored change of identity.
 fn notice(change: IdentityEvent) -> Option<Event> {
     let peer = change.peer.parse().ok()?;
     Some(Event::IdentityChanged { seq: change.seq, peer, old: change.old, new: change.new })
-}
-
-fn own_address(tx: &dyn StoreTx) -> Result<String, Error> {
-    let account = tx.account()?;
-    Ok(account.and_then(|account| account.enlistment.login().map(str::to_owned)).unwrap_or_default())
 }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use crate::client::Inner;
 use crate::connection::{self, ConnectPlan};
 use crate::error::{Ending, Error};
-use crate::event::{EventQueue, ReceivedMessage};
+use crate::event::EventQueue;
+use crate::message::ReceivedMessage;
 use crate::session::Session;
 
 /// What one visit to the mailbox has brought.

@@ -56,6 +56,7 @@ mod explain;
 mod fetch;
 mod keys;
 pub mod media;
+mod message;
 mod messages;
 mod receipts;
 mod run;
@@ -69,10 +70,14 @@ mod vault;
 pub use builder::ClientBuilder;
 pub use client::{Client, ReadReceipts, RoundTrip};
 pub use error::{Ending, Error, Reaction};
-pub use event::{Event, Events, ReceivedMessage};
+pub use event::{Event, Events};
 pub use explain::{Explanation, Standing, explain_offline};
 pub use fetch::Fetched;
 pub use keys::{OneTimeKey, PeerKeys};
+pub use message::{
+    Arrival, Author, Body, MessageReaction, MessageRef, QuotedMessage, ReceivedEdit, ReceivedMessage,
+    ReceivedReaction, ReceivedRevoke, StoredMessage,
+};
 pub use seams::{Clock, SystemClock};
 pub use token::{FixedToken, Freshness, HttpTokenSource, TokenError, TokenSource};
 pub use trace::{Direction, TraceSink, TracedStanza};

@@ -1,7 +1,9 @@
 //! Messages: sending, and what both directions share.
 
+mod about;
 pub(crate) mod cipher;
 pub(crate) mod outbox;
+pub(crate) mod present;
 pub(crate) mod receive;
 pub(crate) mod relate;
 pub(crate) mod retry;
@@ -13,13 +15,14 @@ use landbridge_proto::message::Message;
 use landbridge_signal::{Address, EncryptError};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
-use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, StoreTx, TrailStep};
+use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, Relation, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 use prost::Message as _;
 
 use crate::client::Inner;
 use crate::error::Error;
 use crate::event::Event;
+use crate::message::StoredMessage;
 use crate::receipts::owe;
 use crate::session::Session;
 use cipher::{address, chat_of};
@@ -28,23 +31,35 @@ use cipher::{address, chat_of};
 const MAX_FETCHES: u32 = 2;
 
 pub(crate) async fn send(inner: &Arc<Inner>, to: &Jid, content: &Message) -> Result<MessageId, Error> {
-    check_content(inner, content)?;
     let to = recipient(inner, to)?;
     let id = MessageId::generate(&mut inner.rng.fork());
+    send_as(inner, &to, id, content, None).await
+}
+
+/// Sends under an id of the caller's. `about` is what the message does to another one: it is kept together with it.
+async fn send_as(
+    inner: &Arc<Inner>,
+    to: &Jid,
+    id: MessageId,
+    content: &Message,
+    about: Option<Relation>,
+) -> Result<MessageId, Error> {
+    check_content(inner, content)?;
     let plaintext = content.encode_to_vec();
     let kind = landbridge_proto::content::outer(content).stanza_type;
     for _ in 0..=MAX_FETCHES {
         if inner.deleting.load(Ordering::Relaxed) {
             return Err(Error::NotEnlisted);
         }
-        if enqueue(inner, &to, &id, kind, plaintext.clone()).await? == Enqueued::Yes {
+        let draft = Draft { kind, plaintext: plaintext.clone(), about: about.clone() };
+        if enqueue(inner, to, &id, draft).await? == Enqueued::Yes {
             inner.poke_outbox();
             return Ok(id);
         }
-        crate::keys::ensure_session(inner, &to).await?;
+        crate::keys::ensure_session(inner, to).await?;
     }
-    let source = EncryptError::NoSession { peer: address(&to) };
-    Err(Error::Encrypt { jid: to, source })
+    let source = EncryptError::NoSession { peer: address(to) };
+    Err(Error::Encrypt { jid: to.clone(), source })
 }
 
 #[derive(PartialEq, Eq)]
@@ -54,14 +69,16 @@ enum Enqueued {
     NoSession,
 }
 
-/// Encrypts and stores, in one step.
-async fn enqueue(
-    inner: &Arc<Inner>,
-    to: &Jid,
-    id: &MessageId,
+/// What is to be encrypted and stored.
+struct Draft {
     kind: &'static str,
     plaintext: Vec<u8>,
-) -> Result<Enqueued, Error> {
+    about: Option<Relation>,
+}
+
+/// Encrypts and stores, in one step.
+async fn enqueue(inner: &Arc<Inner>, to: &Jid, id: &MessageId, draft: Draft) -> Result<Enqueued, Error> {
+    let Draft { kind, plaintext, about } = draft;
     let maker = cipher::Maker::new(inner, to, id);
     let created_at = inner.clock.now();
     let step = move |tx: &mut dyn StoreTx| {
@@ -72,6 +89,9 @@ async fn enqueue(
         let stanza = maker.encrypt(tx, &plaintext, None)?;
         tx.note(&recipient, &id, created_at, &TrailStep::Queued)?;
         tx.enqueue(&OutboxMessage { id, recipient, kind: kind.to_owned(), plaintext, stanza, created_at })?;
+        if let Some(about) = about {
+            tx.relate(&Relation { t: created_at, ..about })?;
+        }
         Ok::<_, Error>(Enqueued::Yes)
     };
     inner.vault.write(step).await
@@ -110,6 +130,20 @@ pub(crate) fn recipient(inner: &Inner, to: &Jid) -> Result<Jid, Error> {
         return Err(Error::BadAddress { jid: to, what: "written to" });
     }
     Ok(to)
+}
+
+pub(crate) async fn message(
+    inner: &Arc<Inner>,
+    chat: &Jid,
+    id: &MessageId,
+) -> Result<Option<StoredMessage>, Error> {
+    let (chat, id) = (chat.clone().without_device(), id.clone());
+    let limits = Arc::clone(&inner.content_limits);
+    let step = move |tx: &mut dyn StoreTx| {
+        let own = crate::account::own_address(tx)?;
+        present::message(tx, &chat, &id, &present::Reader { own: &own, limits: &limits })
+    };
+    inner.vault.read(step).await
 }
 
 pub(crate) async fn state(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Result<Option<OutState>, Error> {

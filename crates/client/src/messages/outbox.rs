@@ -21,6 +21,9 @@ const PAGE: usize = 64;
 /// Waits before a message that the server could not take is sent again on the same connection (ASSUMED).
 const RESEND_AFTER: [u64; 3] = [5, 10, 20];
 
+/// Why a message fails that was taken back before it could go out.
+const TAKEN_BACK: &str = "taken back before it was sent";
+
 /// A message that is due, and whether its ciphertext still belongs to a session.
 struct Due {
     entry: OutboxEntry,
@@ -82,6 +85,12 @@ async fn renew(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Erro
     let inner = &session.inner;
     let message = due.entry.message;
     let Ok(id) = MessageId::try_from(message.id.clone()) else { return Ok(None) };
+    if message.plaintext.is_empty() {
+        // Taken back meanwhile: there is nothing left to be encrypted.
+        let (reason, at) = (TAKEN_BACK.to_owned(), inner.clock.now());
+        progress(session, &due.to, &id, Moved::Failed(reason), at).await?;
+        return Ok(None);
+    }
     match crate::keys::ensure_session(inner, &due.to).await {
         Ok(()) => {}
         Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use landbridge_curve::PublicKey;
-use landbridge_proto::content::{self, Context, Verdict};
+use landbridge_proto::content::{self, Content, Context, Verdict};
 use landbridge_proto::padding;
 use landbridge_signal::{Advice, CiphertextKind, DecryptError, Decrypted, IdentityChange, TrustPolicy};
 use landbridge_stanza::ack::{AckClass, AckOut};
 use landbridge_stanza::codes::NackCode;
-use landbridge_stanza::message::{Enc, EncType, MessageContent, MessageIn};
+use landbridge_stanza::message::{DecryptFail, Enc, EncType, MessageContent, MessageIn};
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::{MessageId, Profile};
 use landbridge_store::{
@@ -20,7 +20,8 @@ use rand::rngs::StdRng;
 use super::cipher::{address, chat_of, store_failed};
 use super::retry;
 use crate::error::Error;
-use crate::event::{Event, ReceivedMessage};
+use crate::event::Event;
+use crate::message::{Arrival, ReceivedMessage};
 use crate::receipts::owed_answer;
 use crate::session::Session;
 
@@ -35,10 +36,10 @@ pub(super) struct Receiver {
     pub(super) profile: Arc<Profile>,
     pub(super) options: EncodeOptions,
     pub(super) rng: StdRng,
-    limits: Arc<content::Limits>,
+    pub(super) limits: Arc<content::Limits>,
+    pub(super) now: u64,
+    pub(super) events: Vec<Event>,
     policy: TrustPolicy,
-    now: u64,
-    events: Vec<Event>,
 }
 
 pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Result<(), Error> {
@@ -104,11 +105,11 @@ impl Receiver {
             // Several copies hold the same content: the first that opens wins.
             match self.decrypt(tx, kind, &enc.ciphertext) {
                 Ok(opened) => return self.opened(tx, opened),
-                Err(error) => failure = Some((error, enc.count.unwrap_or(0))),
+                Err(error) => failure = Some((error, enc)),
             }
         }
         match failure {
-            Some((error, count)) => self.failed(tx, error, count),
+            Some((error, enc)) => self.failed(tx, error, enc),
             None => self.owe_ack(tx, Some(NackCode::UnknownType)),
         }
     }
@@ -140,8 +141,9 @@ impl Receiver {
             plaintext: content.raw().to_vec(),
             notify: self.message.notify.clone(),
         })?;
-        let seq = match stored {
-            Stored::New { seq } | Stored::Recovered { seq } => seq,
+        let (seq, arrival) = match stored {
+            Stored::New { seq } => (seq, Arrival::Direct),
+            Stored::Recovered { seq } => (seq, Arrival::Recovered),
             Stored::Duplicate => return self.owe_delivery(tx),
         };
         let kind = content.kind().as_str().to_owned();
@@ -150,25 +152,11 @@ impl Receiver {
             _ => TrailStep::Stored { kind },
         };
         self.note(tx, &step)?;
-        if super::relate::meddles(tx, &self.key.chat, &content)? {
-            self.note(
-                tx,
-                &TrailStep::NotShown { reason: "it is about a message of somebody else".to_owned() },
-            )?;
-            tx.confirm(seq)?;
-            return self.owe_delivery(tx);
-        }
         match content.verdict() {
             Verdict::Accept | Verdict::Placeholder => {
-                self.events.push(Event::Message(Box::new(ReceivedMessage {
-                    seq,
-                    chat: self.chat(),
-                    sender: self.chat(),
-                    id: self.message.id.clone(),
-                    t: self.message.t,
-                    notify: self.message.notify.clone(),
-                    content,
-                })));
+                if !self.relate(tx, seq, &content)? {
+                    self.show(tx, seq, arrival, content)?;
+                }
                 self.owe_delivery(tx)
             }
             // Nothing to show: it is done with.
@@ -184,7 +172,33 @@ impl Receiver {
         }
     }
 
-    fn failed(&mut self, tx: &mut dyn StoreTx, error: DecryptError, count: u8) -> Result<(), Error> {
+    /// A message to be shown, and then what has waited for it. One that was taken back before it came is not shown.
+    fn show(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        seq: u64,
+        arrival: Arrival,
+        content: Content,
+    ) -> Result<(), Error> {
+        let (released, shown) = self.release(tx)?;
+        if shown {
+            self.events.push(Event::Message(Box::new(ReceivedMessage {
+                seq,
+                chat: self.chat(),
+                sender: self.chat(),
+                id: self.message.id.clone(),
+                t: self.message.t,
+                notify: self.message.notify.clone(),
+                arrival,
+                content,
+            })));
+        }
+        self.events.extend(released);
+        Ok(())
+    }
+
+    fn failed(&mut self, tx: &mut dyn StoreTx, error: DecryptError, enc: &Enc) -> Result<(), Error> {
+        let count = enc.count.unwrap_or(0);
         match error.advice() {
             Advice::Drop => {
                 self.note(tx, &TrailStep::DecryptFailed { reason: error.to_string() })?;
@@ -236,7 +250,8 @@ impl Receiver {
             self.owe_receipt(tx, OwedClass::Retry, &receipt)?;
         }
         self.owe_ack(tx, None)?;
-        if !replay {
+        // No placeholder for what would not be shown as a message either.
+        if !replay && enc.decrypt_fail != DecryptFail::Hide {
             self.events.push(Event::Undecryptable {
                 chat: self.chat(),
                 id: self.message.id.clone(),

@@ -8,6 +8,7 @@
 //! What needs the receiver's memory is left to it: whether the target of a reaction, revoke or edit is known in this
 //! chat, whether its stored author may do that (the rest of V14), and the time window of edits.
 
+mod amend;
 mod compose;
 mod context;
 mod control;
@@ -18,6 +19,7 @@ mod media;
 mod rules;
 mod stanza;
 
+pub use amend::amend;
 pub use compose::{Quote, edit, ephemeral_setting, react, reply, revoke, sender_key, text, unreact};
 pub use kind::Kind;
 pub use limits::{Chat, Context, Encryption, Limits};

@@ -32,6 +32,12 @@ pub struct ContentProfile {
     pub max_reaction_bytes: usize,
     /// How long after a message an edit of it is offered (PEERS whatsapp-rust).
     pub edit_sent_s: u64,
+    /// How long after a message an edit of it is taken, by the server's times (PEERS whatsapp-rust).
+    pub edit_received_s: u64,
+    /// Reactions, edits and revokes of one chat that wait for their message at most; the latest are kept.
+    pub waiting_per_chat: usize,
+    /// How long a reaction, edit or revoke waits for its message: as long as a mailbox keeps one.
+    pub waiting_days: u32,
     /// Longest time until a message disappears.
     pub max_expiration_s: u32,
     /// Largest sender key distribution.
@@ -54,6 +60,9 @@ impl Default for ContentProfile {
             max_list: 257,
             max_reaction_bytes: 64,
             edit_sent_s: 900,
+            edit_received_s: 1_200,
+            waiting_per_chat: 256,
+            waiting_days: 30,
             max_expiration_s: 7_776_000,
             max_sender_key_bytes: 1_024,
         }
