@@ -4,6 +4,7 @@ mod codec;
 mod counting;
 mod crypto;
 mod facade;
+mod goals;
 mod measure;
 mod noise;
 mod signal;
@@ -74,16 +75,23 @@ fn main() -> ExitCode {
             }
         }
     }
+    let goals = goals::goals(&report);
     if options.json {
         let figures: Vec<_> = report.figures.iter().map(Figure::json).collect();
         let facts: Vec<_> = report.facts.iter().map(Fact::json).collect();
         println!(
             "{}",
-            serde_json::json!({ "schema": "landbridge-bench-peers/2", "figures": figures, "facts": facts })
+            serde_json::json!({
+                "schema": "landbridge-bench-peers/3",
+                "figures": figures,
+                "facts": facts,
+                "goals": goals.iter().map(goals::Goal::json).collect::<Vec<_>>(),
+            })
         );
     } else {
         print_figures(&report.figures);
         print_facts(&report.facts);
+        goals::print(&goals);
     }
     ExitCode::SUCCESS
 }

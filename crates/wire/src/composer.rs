@@ -6,7 +6,7 @@ use crate::packing::{pack, packable};
 use crate::reader::INTEROP_NAME;
 use crate::token::{
     AD_JID, BINARY_8, BINARY_20, BINARY_32, FB_JID, INTEROP_JID, JID_PAIR, LIST_8, LIST_16, LIST_EMPTY,
-    LONGEST_PACKABLE_WORD, MARK_JID, MARK_LIST, MARK_TEXT, USER_SERVER, Word,
+    LONGEST_PACKABLE_WORD, MARK_ASIDE, MARK_JID, MARK_LIST, MARK_TEXT, USER_SERVER, Word,
 };
 
 /// From this length on, bytes are kept aside while a node is being built, and copied once.
@@ -68,9 +68,23 @@ impl Aside {
 pub(crate) struct Composer {
     pub(crate) bytes: Vec<u8>,
     pub(crate) marks: Marks,
+    /// Bytes that are kept aside, in order of their marks.
+    #[expect(clippy::box_collection, reason = "rarely there, and a node is often moved")]
+    pub(crate) aside: Option<Box<Vec<Aside>>>,
 }
 
 impl Composer {
+    pub(crate) fn asides(&self) -> &[Aside] {
+        self.aside.as_deref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Keeps bytes aside.
+    pub(crate) fn put_aside(&mut self, bytes: Vec<u8>) {
+        let at = self.bytes.len() as u32;
+        self.aside.get_or_insert_default().push(Aside { at, bytes });
+        self.bytes.push(MARK_ASIDE);
+    }
+
     /// A list header for at least one entry.
     #[inline]
     pub(crate) fn list(&mut self, count: u32) {

@@ -73,6 +73,11 @@ pub(crate) fn encode_flagged(node: &Node, options: &EncodeOptions) -> Result<Vec
     }
 }
 
+/// Whether a node holds its payload already as these options want it, whole and in one piece.
+pub(crate) fn is_complete(node: &Node, options: &EncodeOptions) -> Result<bool, EncodeError> {
+    Ok(is_final(node, options)? && node.asides().is_empty() && node.payload().len() <= MAX_STANZA + 1)
+}
+
 /// Whether a node holds its stanza already as these options want it.
 fn is_final(node: &Node, options: &EncodeOptions) -> Result<bool, EncodeError> {
     let marks = node.marks();
@@ -110,7 +115,7 @@ fn copy(node: &Node, start: Start) -> Result<Vec<u8>, EncodeError> {
     }
     let mut out = Vec::with_capacity(length);
     let mut rest = bytes;
-    let mut at = node.payload_start() + skipped;
+    let mut at = skipped;
     for Aside { at: mark, bytes } in aside {
         let (before, behind) = rest.split_at_checked(*mark as usize - at).unwrap_or_default();
         out.extend_from_slice(before);

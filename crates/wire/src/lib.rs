@@ -6,9 +6,9 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | build a stanza | [`Node`] |
+//! | build a stanza | [`Node`], in place through [`NodeMut`] |
 //! | read a stanza | [`NodeRef`], from [`Node::view`] or [`Frame::view`] |
-//! | write | [`encode`], [`encode_payload`] |
+//! | write | [`Node::into_payload`], [`encode`], [`encode_payload`] |
 //! | read, copying nothing | [`decode_ref`], [`decode_payload_ref`] |
 //! | read into a node | [`decode`], [`decode_payload`] |
 //! | print and parse as text | [`xml`], and `json` with that feature |
@@ -45,6 +45,7 @@ mod jid;
 #[cfg(feature = "json")]
 pub mod json;
 mod node;
+mod node_mut;
 mod packing;
 mod payload;
 mod reader;
@@ -61,6 +62,7 @@ pub use encode::{EncodeOptions, InteropJid, MAX_STANZA, Pack, encode, encode_ref
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use jid::{Jid, JidError};
 pub use node::Node;
+pub use node_mut::NodeMut;
 pub use payload::{decode_payload, decode_payload_ref, encode_payload};
 pub use value::Value;
 pub use view::{Attrs, Children, ContentRef, NodeRef, ValueRef};

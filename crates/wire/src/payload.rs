@@ -7,7 +7,7 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 
 use crate::decode::Frame;
-use crate::encode::encode_flagged;
+use crate::encode::{encode_flagged, is_complete};
 use crate::{DecodeError, DecodeErrorKind as Kind, EncodeError, EncodeOptions, Limits, Node};
 
 /// Flag: the stanza is one zlib stream. All other bits are ignored. PEERS.
@@ -18,15 +18,27 @@ const COMPRESSED: u8 = 2;
 /// # Errors
 /// If the node, or one below it, has no encoding; see [`EncodeError`].
 pub fn encode_payload(node: &Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
-    let payload = encode_flagged(node, options)?;
+    Ok(compressed(encode_flagged(node, options)?, options))
+}
+
+/// Makes a node a payload: as it stands if it can stay so.
+pub(crate) fn from_node(node: Node, options: &EncodeOptions) -> Result<Vec<u8>, EncodeError> {
+    if !is_complete(&node, options)? {
+        return encode_payload(&node, options);
+    }
+    Ok(compressed(node.into_composer().bytes, options))
+}
+
+/// The payload with its stanza compressed, if the options want that and it helps.
+fn compressed(payload: Vec<u8>, options: &EncodeOptions) -> Vec<u8> {
     let stanza = payload.get(1..).unwrap_or_default();
     if options.compress_above.is_some_and(|limit| stanza.len() > limit)
         && let Some(compressed) = deflate(stanza)
         && compressed.len() < payload.len()
     {
-        return Ok(compressed);
+        return compressed;
     }
-    Ok(payload)
+    payload
 }
 
 /// Kept out of its callers, whose stack frames it would enlarge by 64 KiB.

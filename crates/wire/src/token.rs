@@ -62,14 +62,17 @@ impl Word {
         if bytes.len() > LONGEST {
             return None;
         }
-        let hash = hash(bytes);
+        let ends = ends(bytes);
+        let hash = hash(bytes.len(), ends);
         let mut slot = hash as usize % SLOTS;
         loop {
             let (print, index) = *TABLE.get(slot)?;
             if index == EMPTY {
                 return None;
             }
-            if print == fingerprint(hash) && WORDS.get(usize::from(index)).is_some_and(|word| *word == text) {
+            if print == fingerprint(hash)
+                && WORDS.get(usize::from(index)).is_some_and(|word| equal(word.as_bytes(), bytes, ends))
+            {
                 return Some(Self::at(index));
             }
             slot = (slot + 1) % SLOTS;
@@ -114,7 +117,8 @@ static TABLE: [(u16, u16); SLOTS] = {
     let mut table = [(0, EMPTY); SLOTS];
     let mut index = 0;
     while index < WORDS.len() {
-        let hash = hash(WORDS[index].as_bytes());
+        let word = WORDS[index].as_bytes();
+        let hash = hash(word.len(), ends(word));
         let mut slot = hash as usize % SLOTS;
         while table[slot].1 != EMPTY {
             slot = (slot + 1) % SLOTS;
@@ -131,12 +135,18 @@ const fn fingerprint(hash: u32) -> u16 {
 
 /// Mixes the length, the first and the last bytes; words of the dictionary hardly ever agree in all of them.
 #[inline]
-const fn hash(bytes: &[u8]) -> u32 {
-    let (head, tail) = ends(bytes);
-    let mixed = (head ^ tail.rotate_left(29) ^ bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+const fn hash(length: usize, (head, tail): (u64, u64)) -> u32 {
+    let mixed = (head ^ tail.rotate_left(29) ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 32) as u32
 }
 
+/// Whether a word is `text`, whose [`ends`] are these. Up to 16 bytes they are all there is.
+#[inline]
+fn equal(word: &[u8], text: &[u8], of_text: (u64, u64)) -> bool {
+    word.len() == text.len() && ends(word) == of_text && (word.len() <= 16 || word == text)
+}
+
+/// The first and the last bytes: 8, 4 or 2 of each, which overlap in a string of fewer than twice as many.
 #[inline]
 const fn ends(bytes: &[u8]) -> (u64, u64) {
     if let (Some(head), Some(tail)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -202,7 +212,7 @@ mod tests {
     #[test]
     fn chains_are_short() {
         let longest = WORDS.iter().map(|word| {
-            let mut slot = hash(word.as_bytes()) as usize % SLOTS;
+            let mut slot = hash(word.len(), ends(word.as_bytes())) as usize % SLOTS;
             let mut steps = 1;
             while WORDS[usize::from(TABLE[slot].1)] != *word {
                 slot = (slot + 1) % SLOTS;

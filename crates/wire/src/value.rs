@@ -44,6 +44,18 @@ value_from! {
     i64 => signed;
 }
 
+impl Value<'_> {
+    /// At least as many bytes as the value takes.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len() + 5,
+            Self::Number(_) => 20,
+            Self::Jid(jid) => jid.user_part().len() + jid.server_part().len() + 20,
+        }
+    }
+}
+
 fn signed(number: i64) -> Value<'static> {
     match u64::try_from(number) {
         Ok(number) => Value::Number(number),

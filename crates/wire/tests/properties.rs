@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use landbridge_wire::{
-    EncodeOptions, InteropJid, Jid, Limits, Node, Pack, Value, decode, decode_payload, decode_payload_ref,
-    decode_ref, encode, encode_payload, encode_ref, json, xml,
+    ContentRef, EncodeOptions, InteropJid, Jid, Limits, Node, NodeMut, NodeRef, Pack, Value, ValueRef,
+    decode, decode_payload, decode_payload_ref, decode_ref, encode, encode_payload, encode_ref, json, xml,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -129,14 +129,32 @@ proptest! {
     #[test]
     fn the_order_of_building_leaves_no_trace(steps in steps()) {
         let mut node = Node::new("message");
-        for step in steps {
+        for step in steps.clone() {
             take(&mut node, step);
         }
-        let node = Node::new("parent").child(node.clone()).child(node);
+        let parent = Node::new("parent").child(node.clone()).child(node);
+        let in_place = [(); 2].iter().fold(Node::new("parent"), |parent, ()| {
+            parent.child_with("message", |message| steps.iter().cloned().fold(message, take_in_place))
+        });
+        prop_assert_eq!(json::to_string(in_place.view()), json::to_string(parent.view()));
+        let node = parent;
         let stanza = encode(&node, &EncodeOptions::default()).unwrap();
+        prop_assert_eq!(&encode(&in_place, &EncodeOptions::default()).unwrap(), &stanza);
+        prop_assert_eq!(&in_place.into_payload(&EncodeOptions::default()).unwrap()[1..], &stanza);
         prop_assert_eq!(&encode_ref(node.view(), &EncodeOptions::default()).unwrap(), &stanza);
         let read = decode(&stanza, &Limits::default()).unwrap();
         prop_assert_eq!(read, node);
+    }
+
+    #[test]
+    fn what_is_built_in_place_is_the_same(node in node(), options in options()) {
+        let root = node.view();
+        let in_place = Node::with(&root.tag(), |copy| rebuild(copy, root));
+        prop_assert_eq!(json::to_string(in_place.view()), json::to_string(root));
+        let payload = encode_payload(&node, &options).unwrap();
+        prop_assert_eq!(&encode_payload(&in_place, &options).unwrap(), &payload);
+        prop_assert_eq!(&in_place.into_payload(&options).unwrap(), &payload);
+        prop_assert_eq!(node.into_payload(&options).unwrap(), payload);
     }
 
     #[test]
@@ -217,6 +235,34 @@ fn take(node: &mut Node, step: Step) {
         }
         Step::Bytes(length) => node.set_bytes(vec![b'x'; length]),
         Step::Read => drop(node.to_string()),
+    }
+}
+
+fn take_in_place(node: NodeMut<'_>, step: Step) -> NodeMut<'_> {
+    match step {
+        Step::Attr(key, value) => node.attr(&key, value),
+        Step::Attrs(count) => (0..count).fold(node, |node, index| node.attr(&format!("k{index}"), index)),
+        Step::Child(child) => node.child(child),
+        Step::Children(count) => node.children_with("x", 0..count, |x, _| x.bytes(vec![1; 1500])),
+        Step::Bytes(length) => node.bytes(vec![b'x'; length]),
+        Step::Read => node,
+    }
+}
+
+/// Writes the parts of `node` to `copy`, which has its tag.
+fn rebuild<'n>(copy: NodeMut<'n>, node: NodeRef<'_>) -> NodeMut<'n> {
+    let copy = node.attrs().fold(copy, |copy, (key, value)| match value {
+        ValueRef::Text(text) => copy.attr(&key, text),
+        ValueRef::Jid(jid) => copy.attr(&key, jid),
+    });
+    match node.content() {
+        ContentRef::None => copy,
+        ContentRef::Children(children) => {
+            children.fold(copy, |copy, child| copy.child_with(&child.tag(), |copy| rebuild(copy, child)))
+        }
+        ContentRef::Bytes(bytes) => copy.bytes(bytes),
+        ContentRef::Text(text) => copy.text(&text),
+        ContentRef::Jid(jid) => copy.jid_content(jid),
     }
 }
 

@@ -28,6 +28,11 @@ fn verify(input: &Input) -> Result<(), String> {
     if ours::encode(&built) != input.payload {
         return Err("our encoding differs".to_owned());
     }
+    for built in [built.clone(), ours::build_apart(&input.node)] {
+        if ours::into_payload(built) != input.payload {
+            return Err("one of our encodings differs".to_owned());
+        }
+    }
     if built != decoded.view() {
         return Err("our decoding differs".to_owned());
     }
@@ -80,10 +85,13 @@ fn compare(input: &Input, options: &Options) -> Vec<Figure> {
     add("encode", encode);
     let build = vec![
         Contender::new("landbridge-wire", || {
-            drop(black_box(ours::encode(&ours::build(black_box(&input.node)))))
+            drop(black_box(ours::into_payload(ours::build(black_box(&input.node)))))
         }),
         Contender::new("wacore-binary", || {
             drop(black_box(peer_encode(&peer::build(black_box(&input.node)))))
+        }),
+        Contender::new("ours, child by child", || {
+            drop(black_box(ours::encode(&ours::build_apart(black_box(&input.node)))))
         }),
     ];
     add("build+encode", build);

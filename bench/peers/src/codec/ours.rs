@@ -1,12 +1,33 @@
 //! Our side.
 
 use landbridge_wire::{
-    ContentRef, EncodeOptions, Frame, Limits, Node, NodeRef, ValueRef, decode_payload_ref, encode_payload,
+    ContentRef, EncodeOptions, Frame, Limits, Node, NodeMut, NodeRef, ValueRef, decode_payload_ref, encode_payload,
 };
 
 use super::spec::{Attr, Spec};
 
 pub fn build(spec: &Spec) -> Node {
+    Node::with(spec.tag, |node| fill(node, spec))
+}
+
+fn fill<'n>(mut node: NodeMut<'n>, spec: &Spec) -> NodeMut<'n> {
+    for (key, value) in &spec.attrs {
+        node = match value {
+            Attr::Text(text) => node.attr(key, *text),
+            Attr::Jid { ours, .. } => node.attr(key, ours),
+        };
+    }
+    if let Some(bytes) = &spec.bytes {
+        node = node.bytes(bytes);
+    }
+    for child in &spec.children {
+        node = node.child_with(child.tag, |node| fill(node, child));
+    }
+    node
+}
+
+/// The same, child by child: each is built by itself and then copied into its parent.
+pub fn build_apart(spec: &Spec) -> Node {
     let mut node = Node::new(spec.tag);
     for (key, value) in &spec.attrs {
         match value {
@@ -18,9 +39,14 @@ pub fn build(spec: &Spec) -> Node {
         node.set_bytes(bytes);
     }
     for child in &spec.children {
-        node.push_child(build(child));
+        node.push_child(build_apart(child));
     }
     node
+}
+
+#[expect(clippy::expect_used, reason = "the inputs can be encoded, or there is nothing to measure")]
+pub fn into_payload(node: Node) -> Vec<u8> {
+    node.into_payload(&EncodeOptions::default()).expect("encodes")
 }
 
 #[expect(clippy::expect_used, reason = "the inputs can be encoded, or there is nothing to measure")]
