@@ -249,7 +249,7 @@ where
     put_uint32(&mut out, 1, state.id);
     put_uint32(&mut out, 2, state.next);
     put_bytes_head(&mut out, 3, length);
-    crypto::encrypt_onto(&mut out, &cipher, &iv, plaintext);
+    crypto::encrypt_onto(&mut out, &cipher, &iv, plaintext, |_| {});
     let signature = signing.sign(&[&out], rng);
     out.extend_from_slice(&signature);
     state.key = key;
@@ -324,7 +324,8 @@ pub fn decrypt<S: SenderKeyStore + ?Sized>(
     // The record is the store's clone: what fails from here on is dropped with it.
     let seed = state.take_seed(message.iteration, limits)?;
     let (iv, cipher) = message_keys(&seed);
-    let text = crypto::decrypt(&cipher, &iv, message.ciphertext).ok_or(GroupError::BadPadding)?;
+    let text =
+        crypto::Decryption::new(&cipher, &iv).decrypt(message.ciphertext).ok_or(GroupError::BadPadding)?;
     store.save_sender_key(group, sender, &record).map_err(GroupError::Store)?;
     Ok(text)
 }

@@ -134,7 +134,9 @@ impl HmacContext<'_> {
             compress256(&mut self.state, from_ref(&self.block));
         }
         let (blocks, rest) = data.as_chunks::<BLOCK>();
-        compress256(&mut self.state, blocks);
+        if !blocks.is_empty() {
+            compress256(&mut self.state, blocks);
+        }
         self.block[..rest.len()].copy_from_slice(rest);
         self.filled = rest.len();
     }

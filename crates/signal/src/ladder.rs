@@ -20,7 +20,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use crate::{
-    crypto::{hkdf, hkdf_salted},
+    crypto::{Expand, hkdf, hkdf_salted},
     hmac::HmacKey,
 };
 
@@ -162,27 +162,28 @@ impl ChainKey {
 /// The keys of one message, for encryption, authentication and IV.
 pub(crate) struct MessageKeys {
     pub(crate) cipher: [u8; 32],
-    pub(crate) mac: [u8; 32],
+    pub(crate) mac: HmacKey,
     pub(crate) iv: [u8; 16],
 }
 
 impl MessageSeed {
     /// KDF(empty, MK, `WhisperMessageKeys`, 80).
     pub(crate) fn keys(&self) -> MessageKeys {
-        let okm = hkdf::<80>(&self.0, b"WhisperMessageKeys");
-        let mut keys = MessageKeys { cipher: [0; 32], mac: [0; 32], iv: [0; 16] };
-        keys.cipher.copy_from_slice(&okm[..32]);
-        keys.mac.copy_from_slice(&okm[32..64]);
-        keys.iv.copy_from_slice(&okm[64..]);
-        keys
+        let mut expand = Expand::unsalted(&self.0, b"WhisperMessageKeys");
+        let cipher = *expand.part();
+        // Made before the third part, which does not depend on it: a processor works on both at once.
+        let mac = HmacKey::new(&expand.part());
+        let mut iv = [0; 16];
+        iv.copy_from_slice(&expand.part()[..16]);
+        MessageKeys { cipher, mac, iv }
     }
 }
 
 impl Drop for MessageKeys {
     fn drop(&mut self) {
-        let Self { cipher, mac, iv } = self;
+        // The MAC's key wipes itself.
+        let Self { cipher, mac: _, iv } = self;
         cipher[..].zeroize();
-        mac[..].zeroize();
         iv[..].zeroize();
     }
 }

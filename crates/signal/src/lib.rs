@@ -83,5 +83,7 @@ pub use record::{MAX_ARCHIVED, ReceivingChainInfo, SessionInfo, SessionRecord};
 pub use session::{
     Ciphertext, CiphertextKind, Decrypted, approve_identity, decrypt, encrypt, process_bundle,
 };
-pub use store::{IdentityStore, PreKeyStore, SessionStore, SignalStore, SignedPreKeyStore, StoreError};
+pub use store::{
+    IdentityStore, Outcome, PreKeyStore, SessionStore, SignalStore, SignedPreKeyStore, StoreError,
+};
 pub use trust::{IdentityChange, Limits, Settings, TrustPolicy};

@@ -9,6 +9,7 @@ use crate::{
     SignedPreKeyId, SignedPreKeyStore, StoreError,
     group::SenderKeyStore,
     prekeys::{IdentityKeyPair, PreKey, RegistrationId, SignedPreKey},
+    store::Outcome,
 };
 
 /// Everything a party keeps, in memory and nowhere else: for tests, tools and programs that live for one
@@ -19,7 +20,8 @@ pub struct MemorySignalStore {
     registration_id: RegistrationId,
     identities: HashMap<Address, PublicKey>,
     approved: HashMap<Address, PublicKey>,
-    sessions: HashMap<Address, SessionRecord>,
+    /// `None` while an operation has the record.
+    sessions: HashMap<Address, Option<SessionRecord>>,
     prekeys: HashMap<PreKeyId, PrivateKey>,
     signed_prekeys: HashMap<SignedPreKeyId, SignedPreKey>,
     sender_keys: HashMap<(String, Address), SenderKeyRecord>,
@@ -113,6 +115,17 @@ impl MemorySignalStore {
     }
 }
 
+impl MemorySignalStore {
+    fn keep_session(&mut self, peer: &Address, record: SessionRecord) {
+        match self.sessions.get_mut(peer) {
+            Some(place) => *place = Some(record),
+            None => {
+                self.sessions.insert(peer.clone(), Some(record));
+            }
+        }
+    }
+}
+
 impl IdentityStore for MemorySignalStore {
     fn identity_key(&self) -> Result<IdentityKeyPair, StoreError> {
         Ok(self.identity.clone())
@@ -143,16 +156,20 @@ impl IdentityStore for MemorySignalStore {
 
 impl SessionStore for MemorySignalStore {
     fn load_session(&self, peer: &Address) -> Result<Option<SessionRecord>, StoreError> {
-        Ok(self.sessions.get(peer).cloned())
+        Ok(self.sessions.get(peer).cloned().flatten())
     }
 
     fn save_session(&mut self, peer: &Address, record: &SessionRecord) -> Result<(), StoreError> {
-        match self.sessions.get_mut(peer) {
-            Some(kept) => *kept = record.clone(),
-            None => {
-                self.sessions.insert(peer.clone(), record.clone());
-            }
-        }
+        self.keep_session(peer, record.clone());
+        Ok(())
+    }
+
+    fn take_session(&mut self, peer: &Address) -> Result<Option<SessionRecord>, StoreError> {
+        Ok(self.sessions.get_mut(peer).and_then(Option::take))
+    }
+
+    fn put_session(&mut self, peer: &Address, record: SessionRecord, _: Outcome) -> Result<(), StoreError> {
+        self.keep_session(peer, record);
         Ok(())
     }
 

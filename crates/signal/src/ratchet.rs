@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use crate::{
     Ciphertext, CiphertextKind, EncryptError, IdentityKeyPair, Limits, PreKeyBundle, PreKeyId,
     RegistrationId, SignedPreKeyId,
-    crypto::{self, padded_len},
+    crypto::{self, Decryption, padded_len},
     hmac::{HmacContext, HmacKey},
     ladder::{ChainKey, MessageKeys, MessageSeed, RatchetKeyPair, RemoteRatchetKey, RootKey},
     message::{Envelope, Head, MAC_LEN, SignalMessage, VERSION},
@@ -254,12 +254,10 @@ impl Session {
     fn seal_onto(&self, out: &mut Vec<u8>, head: &Head<'_>, keys: &MessageKeys, plaintext: &[u8]) {
         let start = out.len();
         head.put(out, padded_len(plaintext.len()));
-        // Begun before the encryption, on which it does not depend: a processor works on both at once.
-        let key = HmacKey::new(&keys.mac);
-        let mac = Mac::begin(&key, &self.local_identity.0, &self.remote_identity.0);
-        crypto::encrypt_onto(out, &keys.cipher, &keys.iv, plaintext);
-        let mac = mac.over(&out[start..]);
-        out.extend_from_slice(&mac);
+        let mut mac = Mac::begin(&keys.mac, &self.local_identity.0, &self.remote_identity.0);
+        mac.take(&out[start..]);
+        crypto::encrypt_onto(out, &keys.cipher, &keys.iv, plaintext, |piece| mac.take(piece));
+        out.extend_from_slice(&mac.finish());
     }
 
     /// Opens a message without changing anything; [`Self::commit`] applies the change.
@@ -330,12 +328,14 @@ impl Identities<'_> {
     /// Opens a message of the peer with the keys that `seed` gives.
     fn open(&self, seed: &MessageSeed, message: &SignalMessage<'_>) -> Result<Vec<u8>, Unopened> {
         let keys = seed.keys();
-        let key = HmacKey::new(&keys.mac);
-        let expected = Mac::begin(&key, &self.remote.0, &self.local.0).over(message.covered);
-        if !bool::from(expected.ct_eq(&message.mac)) {
+        // Its key schedule does not depend on the MAC: a processor works on both at once.
+        let decryption = Decryption::new(&keys.cipher, &keys.iv);
+        let mut mac = Mac::begin(&keys.mac, &self.remote.0, &self.local.0);
+        mac.take(message.covered);
+        if !bool::from(mac.finish().ct_eq(&message.mac)) {
             return Err(Unopened::BadMac);
         }
-        crypto::decrypt(&keys.cipher, &keys.iv, message.ciphertext).ok_or(Unopened::BadPadding)
+        decryption.decrypt(message.ciphertext).ok_or(Unopened::BadPadding)
     }
 }
 
@@ -417,8 +417,11 @@ impl<'a> Mac<'a> {
         Self(context)
     }
 
-    fn over(mut self, covered: &[u8]) -> [u8; MAC_LEN] {
+    fn take(&mut self, covered: &[u8]) {
         self.0.update(covered);
+    }
+
+    fn finish(self) -> [u8; MAC_LEN] {
         let mut mac = [0; MAC_LEN];
         mac.copy_from_slice(&self.0.finish()[..MAC_LEN]);
         mac

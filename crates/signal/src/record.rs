@@ -10,7 +10,7 @@ use crate::{
     Ciphertext, DecryptError, EncryptError, Limits, RecordError, RegistrationId,
     codec::Reader,
     message::SignalMessage,
-    ratchet::{Session, Unopened},
+    ratchet::{Change, Session, Unopened},
 };
 
 /// Archived sessions kept; the oldest goes first (PEERS).
@@ -216,14 +216,12 @@ impl SessionRecord {
 
     /// Opens a message in whichever session fits: the current one, then the archived ones, newest first. A message
     /// that a session knows as a duplicate is not tried further.
-    ///
-    /// Returns the text and the sender's identity in that session.
     pub(crate) fn open<R: CryptoRng + ?Sized>(
-        &mut self,
+        &self,
         message: &SignalMessage<'_>,
         limits: &Limits,
         rng: &mut R,
-    ) -> Result<(Vec<u8>, PublicKey), DecryptError> {
+    ) -> Result<Opened, DecryptError> {
         let mut last =
             DecryptError::NoSessionFits { tried: usize::from(self.has_current()) + self.archived() };
         let current = self.has_current().then_some(Place::Current).into_iter();
@@ -237,35 +235,59 @@ impl SessionRecord {
         Err(last)
     }
 
-    /// Opens a message in one session, which becomes the current one if it was not.
+    /// Opens a message in one session.
     pub(crate) fn open_in<R: CryptoRng + ?Sized>(
-        &mut self,
+        &self,
         place: &Place,
         message: &SignalMessage<'_>,
         limits: &Limits,
         rng: &mut R,
-    ) -> Result<(Vec<u8>, PublicKey), DecryptError> {
+    ) -> Result<Opened, DecryptError> {
         const NONE: DecryptError = DecryptError::NoSessionFits { tried: 1 };
         match *place {
             Place::Current => {
-                let shared = self.current.as_mut().ok_or(NONE)?;
-                let (text, change) = shared.try_open(message, limits, rng)?;
-                let identity = shared.remote_identity.0;
-                Arc::make_mut(shared).commit(change);
-                Ok((text, identity))
+                let session = self.current().ok_or(NONE)?;
+                let (text, change) = session.try_open(message, limits, rng)?;
+                Ok(Opened { text, identity: session.remote_identity.0, change, from: None })
             }
             Place::Archived(index) => {
                 let kept = self.archived.get(index).ok_or(NONE)?;
-                let mut session = Session::decode(&kept.bytes).map_err(DecryptError::DamagedRecord)?;
+                let session = Box::new(Session::decode(&kept.bytes).map_err(DecryptError::DamagedRecord)?);
                 let (text, change) = session.try_open(message, limits, rng)?;
                 let identity = session.remote_identity.0;
-                session.commit(change);
-                Arc::make_mut(&mut self.archived).remove(index);
-                self.begin(session);
-                Ok((text, identity))
+                Ok(Opened { text, identity, change, from: Some((index, session)) })
             }
         }
     }
+
+    /// Does what opening a message in this very record has left to be done, and gives the text. The session that
+    /// opened it becomes the current one if it was not.
+    pub(crate) fn commit(&mut self, opened: Opened) -> Vec<u8> {
+        let Opened { text, identity: _, change, from } = opened;
+        match from {
+            None => {
+                if let Some(current) = &mut self.current {
+                    Arc::make_mut(current).commit(change);
+                }
+            }
+            Some((index, mut session)) => {
+                session.commit(change);
+                Arc::make_mut(&mut self.archived).remove(index);
+                self.begin(*session);
+            }
+        }
+        text
+    }
+}
+
+/// A message that a session of a record has opened. Until [`SessionRecord::commit`], the record is unchanged.
+pub(crate) struct Opened {
+    text: Vec<u8>,
+    /// The sender's identity in that session.
+    pub(crate) identity: PublicKey,
+    change: Change,
+    /// The session and its place if it comes from the archive.
+    from: Option<(usize, Box<Session>)>,
 }
 
 impl From<Unopened> for DecryptError {

@@ -6,8 +6,8 @@ use landbridge_curve::PublicKey;
 use rand_core::CryptoRng;
 
 use crate::{
-    Address, BundleError, DecryptError, EncryptError, IdentityChange, PreKeyBundle, PreKeyId, SessionRecord,
-    Settings, SignalStore, StoreError, TrustPolicy,
+    Address, BundleError, DecryptError, EncryptError, IdentityChange, Outcome, PreKeyBundle, PreKeyId,
+    SessionRecord, Settings, SignalStore, StoreError, TrustPolicy,
     message::{PreKeySignalMessage, SignalMessage},
     ratchet::{Answer, RemoteIdentity, Session},
 };
@@ -99,11 +99,37 @@ where
     let registration_id = store.registration_id().map_err(BundleError::Store)?;
     let session =
         Session::initiate(&identity, registration_id, bundle, rng).map_err(BundleError::LowOrderKey)?;
-    let mut record = store.load_session(peer).map_err(BundleError::Store)?.unwrap_or_default();
-    record.begin(session);
-    store.save_session(peer, &record).map_err(BundleError::Store)?;
+    change_record(store, peer, BundleError::Store, |_, record| {
+        record.begin(session);
+        Ok(())
+    })?;
     seen.save(store, peer).map_err(BundleError::Store)?;
     Ok(seen.change)
+}
+
+/// Works on the record of a peer, a new one if there is none. What `work` changes must not be kept if it fails after
+/// that, so it changes the record last.
+fn change_record<S: SignalStore + ?Sized, T, E>(
+    store: &mut S,
+    peer: &Address,
+    failed: impl Fn(StoreError) -> E,
+    work: impl FnOnce(&mut S, &mut SessionRecord) -> Result<T, E>,
+) -> Result<T, E> {
+    let taken = store.take_session(peer).map_err(&failed)?;
+    let known = taken.is_some();
+    let mut record = taken.unwrap_or_default();
+    match work(store, &mut record) {
+        Ok(done) => {
+            store.put_session(peer, record, Outcome::Changed).map_err(failed)?;
+            Ok(done)
+        }
+        Err(error) => {
+            if known {
+                store.put_session(peer, record, Outcome::Unchanged).map_err(failed)?;
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Encrypts a text in the current session. The caller must make the store's writes durable before the bytes leave,
@@ -118,15 +144,15 @@ pub fn encrypt<S: SignalStore + ?Sized>(
     settings: impl Into<Settings>,
 ) -> Result<Ciphertext, EncryptError> {
     let settings = settings.into();
-    let no_session = || EncryptError::NoSession { peer: peer.clone() };
-    let mut record = store.load_session(peer).map_err(EncryptError::Store)?.ok_or_else(no_session)?;
-    let identity = record.current().ok_or_else(no_session)?.remote_identity.0;
-    let seen = Seen::look(store, peer, &identity).map_err(EncryptError::Store)?;
-    if !seen.may_send(store, peer, settings.trust).map_err(EncryptError::Store)? {
-        return Err(EncryptError::UntrustedIdentity { peer: peer.clone() });
-    }
-    let message = record.encrypt(plaintext).ok_or_else(no_session)??;
-    store.save_session(peer, &record).map_err(EncryptError::Store)?;
+    let (message, seen) = change_record(store, peer, EncryptError::Store, |store, record| {
+        let no_session = || EncryptError::NoSession { peer: peer.clone() };
+        let identity = record.current().ok_or_else(no_session)?.remote_identity.0;
+        let seen = Seen::look(store, peer, &identity).map_err(EncryptError::Store)?;
+        if !seen.may_send(store, peer, settings.trust).map_err(EncryptError::Store)? {
+            return Err(EncryptError::UntrustedIdentity { peer: peer.clone() });
+        }
+        Ok((record.encrypt(plaintext).ok_or_else(no_session)??, seen))
+    })?;
     seen.save(store, peer).map_err(EncryptError::Store)?;
     Ok(message)
 }
@@ -171,19 +197,17 @@ where
     if !seen.may_receive(settings.trust) {
         return Err(DecryptError::UntrustedIdentity { peer: peer.clone() });
     }
-    let mut record = store.load_session(peer).map_err(DecryptError::Store)?.unwrap_or_default();
-    let (plaintext, used_prekey) = match record.find(&message.base_key) {
-        Some(place) => {
-            let (plaintext, identity) = record.open_in(&place, &message.message, &settings.limits, rng)?;
-            // The identity in the envelope is under no MAC; only the one of the session is proven.
-            if identity != message.identity {
-                return Err(DecryptError::NoSessionFits { tried: 1 });
-            }
-            (plaintext, None)
+    let (plaintext, used_prekey) = change_record(store, peer, DecryptError::Store, |store, record| {
+        let Some(place) = record.find(&message.base_key) else {
+            return open_new(store, record, &message, settings, rng);
+        };
+        let opened = record.open_in(&place, &message.message, &settings.limits, rng)?;
+        // The identity in the envelope is under no MAC; only the one of the session is proven.
+        if opened.identity != message.identity {
+            return Err(DecryptError::NoSessionFits { tried: 1 });
         }
-        None => open_new(store, &mut record, &message, settings, rng)?,
-    };
-    store.save_session(peer, &record).map_err(DecryptError::Store)?;
+        Ok((record.commit(opened), None))
+    })?;
     if let Some(id) = used_prekey {
         store.remove_prekey(id).map_err(DecryptError::Store)?;
     }
@@ -244,38 +268,39 @@ where
     R: CryptoRng + ?Sized,
 {
     let message = SignalMessage::parse(bytes)?;
-    let record = store.load_session(peer).map_err(DecryptError::Store)?;
-    let Some(mut record) = record.filter(|record| record.has_current() || record.archived() > 0) else {
-        return Err(DecryptError::NoSession { peer: peer.clone() });
-    };
-    let (plaintext, identity) = record.open(&message, &settings.limits, rng)?;
-    let seen = Seen::look(store, peer, &identity).map_err(DecryptError::Store)?;
-    if !seen.may_receive(settings.trust) {
-        return Err(DecryptError::UntrustedIdentity { peer: peer.clone() });
-    }
-    store.save_session(peer, &record).map_err(DecryptError::Store)?;
+    let (plaintext, seen) = change_record(store, peer, DecryptError::Store, |store, record| {
+        if !record.has_current() && record.archived() == 0 {
+            return Err(DecryptError::NoSession { peer: peer.clone() });
+        }
+        let opened = record.open(&message, &settings.limits, rng)?;
+        let seen = Seen::look(store, peer, &opened.identity).map_err(DecryptError::Store)?;
+        if !seen.may_receive(settings.trust) {
+            return Err(DecryptError::UntrustedIdentity { peer: peer.clone() });
+        }
+        Ok((record.commit(opened), seen))
+    })?;
     seen.save(store, peer).map_err(DecryptError::Store)?;
     Ok(Decrypted { plaintext, identity: seen.change, used_prekey: None })
 }
 
 /// An identity beside the one that was stored.
-struct Seen<'a> {
-    identity: &'a PublicKey,
+struct Seen {
+    identity: PublicKey,
     change: IdentityChange,
 }
 
-impl<'a> Seen<'a> {
+impl Seen {
     fn look<S: SignalStore + ?Sized>(
         store: &S,
         peer: &Address,
-        identity: &'a PublicKey,
+        identity: &PublicKey,
     ) -> Result<Self, StoreError> {
         let change = match store.remote_identity(peer)? {
             None => IdentityChange::New,
             Some(old) if old == *identity => IdentityChange::Unchanged,
             Some(old) => IdentityChange::Changed { old },
         };
-        Ok(Self { identity, change })
+        Ok(Self { identity: *identity, change })
     }
 
     fn may_receive(&self, policy: TrustPolicy) -> bool {
@@ -294,17 +319,17 @@ impl<'a> Seen<'a> {
         Ok(match (policy, self.change) {
             (TrustPolicy::Accept, _) | (_, IdentityChange::New) => true,
             (TrustPolicy::Reject, change) => change == IdentityChange::Unchanged,
-            (TrustPolicy::ApproveToSend, _) => store.approved_identity(peer)? == Some(*self.identity),
+            (TrustPolicy::ApproveToSend, _) => store.approved_identity(peer)? == Some(self.identity),
         })
     }
 
     fn save<S: SignalStore + ?Sized>(&self, store: &mut S, peer: &Address) -> Result<(), StoreError> {
         match self.change {
             IdentityChange::Unchanged => Ok(()),
-            IdentityChange::Changed { .. } => store.save_remote_identity(peer, self.identity),
+            IdentityChange::Changed { .. } => store.save_remote_identity(peer, &self.identity),
             IdentityChange::New => {
-                store.save_remote_identity(peer, self.identity)?;
-                store.approve_identity(peer, self.identity)
+                store.save_remote_identity(peer, &self.identity)?;
+                store.approve_identity(peer, &self.identity)
             }
         }
     }

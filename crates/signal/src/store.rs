@@ -78,6 +78,15 @@ pub trait IdentityStore {
     }
 }
 
+/// What an operation did to the record that it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It must be kept as it is now.
+    Changed,
+    /// Nothing: the operation failed, and the record is as it was taken.
+    Unchanged,
+}
+
 /// One session record per peer address.
 pub trait SessionStore {
     /// The record of `peer`, if any. Cloning a record is cheap: a store in memory may keep the value itself.
@@ -91,6 +100,32 @@ pub trait SessionStore {
     /// # Errors
     /// [`StoreError`] if writing fails.
     fn save_session(&mut self, peer: &Address, record: &SessionRecord) -> Result<(), StoreError>;
+
+    /// The record of `peer` for an operation, which ends with [`Self::put_session`] if there was one. A store that keeps
+    /// records as values may hand its own out, so that it is changed in place instead of being copied; what it keeps of
+    /// `peer` meanwhile does not matter. The default loads it.
+    ///
+    /// # Errors
+    /// As [`Self::load_session`].
+    fn take_session(&mut self, peer: &Address) -> Result<Option<SessionRecord>, StoreError> {
+        self.load_session(peer)
+    }
+
+    /// Ends an operation. The default saves what has changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if writing fails.
+    fn put_session(
+        &mut self,
+        peer: &Address,
+        record: SessionRecord,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
+        match outcome {
+            Outcome::Changed => self.save_session(peer, &record),
+            Outcome::Unchanged => Ok(()),
+        }
+    }
 
     /// Forgets the record of `peer`; none there is no error.
     ///
