@@ -3,7 +3,10 @@
 
 use clap::Args;
 
-use crate::run::{Outcome, Program, root};
+use crate::{
+    legs::Missing,
+    run::{Outcome, Program, root},
+};
 
 #[derive(Args)]
 pub(crate) struct GuardArgs {
@@ -12,8 +15,25 @@ pub(crate) struct GuardArgs {
     accept: bool,
 }
 
-/// Counts and compares; says "skipped" where there is no valgrind.
-pub(crate) fn run(args: &GuardArgs) -> Outcome {
-    let guard = Program::new("cargo").args(["run", "--release"]).dir(root().join("bench/guard"));
-    if args.accept { guard.args(["--", "--accept"]) } else { guard }.run()
+impl GuardArgs {
+    /// Counts, and makes them the limits if that was asked for; fails without valgrind.
+    pub(crate) fn run(&self) -> Outcome {
+        if self.accept { program(&["--", "--accept"]) } else { check(Missing::Fails) }
+    }
+}
+
+/// Counts and compares.
+pub(crate) fn check(missing: Missing) -> Outcome {
+    if !Program::new("valgrind").args(["--version"]).succeeds() {
+        return missing.report("guard", "valgrind is not installed");
+    }
+    program(&[])
+}
+
+fn program(args: &[&str]) -> Outcome {
+    Program::new("cargo")
+        .args(["run", "--release", "--locked"])
+        .args(args)
+        .dir(root().join("bench/guard"))
+        .run()
 }

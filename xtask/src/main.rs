@@ -29,7 +29,7 @@ struct Cli {
 enum Chore {
     /// Run the tests: all legs, or those named.
     Test(TestArgs),
-    /// What CI runs: formatting, lints, documentation, dependencies, all tests.
+    /// What CI runs: formatting, lints, documentation, dependencies, instruction counts, all tests.
     Ci {
         /// A leg whose tools are missing fails instead of being skipped.
         #[arg(long)]
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => legs::run(&args.legs, Missing::from_flag(args.require_all)),
         Chore::Ci { require_all } => ci(Missing::from_flag(require_all)),
         Chore::Bench(args) => bench::run(&args),
-        Chore::Guard(args) => guard::run(&args),
+        Chore::Guard(args) => args.run(),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Peers(args) => peers::run(&args),
         Chore::Sim(args) => sim::run(&args),
@@ -116,6 +116,7 @@ fn ci(missing: Missing) -> Outcome {
     docs()?;
     deny(&["bans", "licenses", "sources"], missing)?;
     purity::run()?;
+    guard::check(missing)?;
     legs::run(&[], missing)
 }
 
