@@ -22,5 +22,7 @@
 mod keys;
 mod xeddsa;
 
-pub use keys::{KeyError, LowOrderKey, PrivateKey, PublicKey, SharedSecret, TYPE_CURVE25519};
+pub use keys::{
+    KeyError, LowOrderKey, PreparedPublicKey, PrivateKey, PublicKey, SharedSecret, TYPE_CURVE25519,
+};
 pub use xeddsa::{BadSignature, SIGNATURE_LEN};

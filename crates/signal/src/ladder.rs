@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use landbridge_curve::{KeyError, LowOrderKey, PrivateKey, PublicKey};
+use landbridge_curve::{KeyError, LowOrderKey, PreparedPublicKey, PrivateKey, PublicKey};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
@@ -128,13 +128,13 @@ impl RemoteRatchetKey {
 }
 
 impl RootKey {
-    /// Turns the ratchet: KDF(RK, DH, `WhisperRatchet`) gives the next root key and a chain key.
+    /// Turns the ratchet with their ratchet key: KDF(RK, DH, `WhisperRatchet`) gives the next root key and a chain key.
     pub(crate) fn turn(
         &self,
         ours: &PrivateKey,
-        theirs: &RemoteRatchetKey,
+        theirs: &PreparedPublicKey,
     ) -> Result<(Self, ChainKey), LowOrderKey> {
-        let shared = ours.agree(&theirs.0)?;
+        let shared = ours.agree_prepared(theirs)?;
         Ok(split(&hkdf_salted(&self.0, shared.as_bytes(), b"WhisperRatchet")))
     }
 }

@@ -142,7 +142,7 @@ impl Session {
     ) -> Result<Self, LowOrderKey> {
         let base = PrivateKey::generate(rng);
         let ratchet = RatchetKeyPair::generate(rng);
-        let their_signed_prekey = bundle.signed_prekey.key;
+        let their_signed_prekey = bundle.signed_prekey.key.prepare();
         let (root, first_chain) = x3dh::Initiator {
             identity: identity.private(),
             base: &base,
@@ -151,8 +151,7 @@ impl Session {
             their_prekey: bundle.prekey.as_ref().map(|prekey| &prekey.key),
         }
         .agree()?;
-        let theirs = RemoteRatchetKey::new(their_signed_prekey);
-        let (root, key) = root.turn(ratchet.private(), &theirs)?;
+        let (root, key) = root.turn(ratchet.private(), &their_signed_prekey)?;
         Ok(Self {
             version: VERSION,
             local_identity: LocalIdentity(*identity.public()),
@@ -164,7 +163,7 @@ impl Session {
             sending: SendingChain { ratchet, key, next: 0 },
             previous_counter: 0,
             receiving: vec![ReceivingChain {
-                ratchet: theirs,
+                ratchet: RemoteRatchetKey::new(bundle.signed_prekey.key),
                 key: first_chain,
                 next: 0,
                 skipped: SkippedKeys::default(),
@@ -352,11 +351,12 @@ impl Turn {
     ) -> Result<(Vec<u8>, Self), Unopened> {
         check_jump(0, message.counter, limits)?;
         let ratchet = message.ratchet;
-        let (root, key) = root.turn(ours, &ratchet).map_err(Unopened::LowOrderKey)?;
+        let theirs = ratchet.key().prepare();
+        let (root, key) = root.turn(ours, &theirs).map_err(Unopened::LowOrderKey)?;
         let (seed, by) = advance(&key, 0, message.counter, limits)?;
         let text = identities.open(&seed, message)?;
         let ours = RatchetKeyPair::generate(rng);
-        let (root, key) = root.turn(ours.private(), &ratchet).map_err(Unopened::LowOrderKey)?;
+        let (root, key) = root.turn(ours.private(), &theirs).map_err(Unopened::LowOrderKey)?;
         let sending = SendingChain { ratchet: ours, key, next: 0 };
         Ok((text, Self { ratchet, root, by, sending }))
     }

@@ -1,6 +1,6 @@
 //! X3DH: the secret that a session begins with.
 
-use landbridge_curve::{LowOrderKey, PrivateKey, PublicKey};
+use landbridge_curve::{LowOrderKey, PreparedPublicKey, PrivateKey, PublicKey};
 use zeroize::Zeroize;
 
 use crate::ladder::{ChainKey, RootKey, begin};
@@ -18,8 +18,8 @@ impl MasterSecret {
         Self { bytes, len: 32 }
     }
 
-    fn mix(&mut self, ours: &PrivateKey, theirs: &PublicKey) -> Result<(), LowOrderKey> {
-        let shared = ours.agree(theirs)?;
+    fn mix(&mut self, ours: &PrivateKey, theirs: &PreparedPublicKey) -> Result<(), LowOrderKey> {
+        let shared = ours.agree_prepared(theirs)?;
         self.bytes[self.len..self.len + 32].copy_from_slice(shared.as_bytes());
         self.len += 32;
         Ok(())
@@ -41,7 +41,7 @@ pub(crate) struct Initiator<'a> {
     pub(crate) identity: &'a PrivateKey,
     pub(crate) base: &'a PrivateKey,
     pub(crate) their_identity: &'a PublicKey,
-    pub(crate) their_signed_prekey: &'a PublicKey,
+    pub(crate) their_signed_prekey: &'a PreparedPublicKey,
     pub(crate) their_prekey: Option<&'a PublicKey>,
 }
 
@@ -49,10 +49,10 @@ impl Initiator<'_> {
     pub(crate) fn agree(&self) -> Result<(RootKey, ChainKey), LowOrderKey> {
         let mut secret = MasterSecret::new();
         secret.mix(self.identity, self.their_signed_prekey)?;
-        secret.mix(self.base, self.their_identity)?;
+        secret.mix(self.base, &self.their_identity.prepare())?;
         secret.mix(self.base, self.their_signed_prekey)?;
         if let Some(prekey) = self.their_prekey {
-            secret.mix(self.base, prekey)?;
+            secret.mix(self.base, &prekey.prepare())?;
         }
         Ok(secret.derive())
     }
@@ -70,11 +70,12 @@ pub(crate) struct Responder<'a> {
 impl Responder<'_> {
     pub(crate) fn agree(&self) -> Result<(RootKey, ChainKey), LowOrderKey> {
         let mut secret = MasterSecret::new();
-        secret.mix(self.signed_prekey, self.their_identity)?;
-        secret.mix(self.identity, self.their_base)?;
-        secret.mix(self.signed_prekey, self.their_base)?;
+        let their_base = self.their_base.prepare();
+        secret.mix(self.signed_prekey, &self.their_identity.prepare())?;
+        secret.mix(self.identity, &their_base)?;
+        secret.mix(self.signed_prekey, &their_base)?;
         if let Some(prekey) = self.prekey {
-            secret.mix(prekey, self.their_base)?;
+            secret.mix(prekey, &their_base)?;
         }
         Ok(secret.derive())
     }
@@ -85,10 +86,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{
-        hmac::HmacKey,
-        ladder::{RatchetKeyPair, RemoteRatchetKey},
-    };
+    use crate::{hmac::HmacKey, ladder::RatchetKeyPair};
 
     fn bytes<const N: usize>(value: &Value) -> [u8; N] {
         hex::decode(value.as_str().unwrap()).unwrap().try_into().unwrap()
@@ -112,7 +110,7 @@ mod tests {
                 identity: &private(&a["identity_private"]),
                 base: &private(&a["base_private"]),
                 their_identity: &public(&b["identity_public"]),
-                their_signed_prekey: &public(&b["signed_prekey_public"]),
+                their_signed_prekey: &public(&b["signed_prekey_public"]).prepare(),
                 their_prekey: one_time.then(|| public(&b["prekey_public"])).as_ref(),
             }
             .agree()
@@ -132,7 +130,7 @@ mod tests {
             assert_eq!(chain.as_bytes(), their_chain.as_bytes());
 
             let ratchet = RatchetKeyPair::from_private(private(&a["ratchet_private"]));
-            let theirs = RemoteRatchetKey::new(public(&b["signed_prekey_public"]));
+            let theirs = public(&b["signed_prekey_public"]).prepare();
             let (root, chain) = root.turn(ratchet.private(), &theirs).unwrap();
             assert_eq!(root.as_bytes(), &bytes(&vector["root_key_1"]));
             assert_eq!(chain.as_bytes(), &bytes(&vector["initiator_chain_key_0"]));
