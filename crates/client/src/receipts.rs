@@ -141,7 +141,7 @@ fn list_stanza(inner: &Inner, (first, more): (OwedAnswer, Vec<MessageId>)) -> Re
     let mut receipt = ReceiptOut::delivered(to, id);
     receipt.participant = first.participant.as_deref().and_then(|jid| jid.parse().ok());
     receipt.more_ids = more;
-    Ok(encode_payload(&receipt.to_node(&inner.profile), &inner.encode_options)?)
+    Ok(receipt.to_node(&inner.profile).into_payload(&inner.encode_options)?)
 }
 
 /// A receipt for messages of ours.

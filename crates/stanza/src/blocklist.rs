@@ -30,8 +30,10 @@ pub struct BlockedUser {
 
 impl Blocklist {
     fn node(&self) -> Node {
-        Node::new("list").attr_opt("dhash", self.dhash.as_deref()).children(
-            self.items.iter().map(|item| Node::new("item").attr("jid", &item.jid).attr_opt("t", item.t)),
+        Node::new("list").attr_opt("dhash", self.dhash.as_deref()).children_with(
+            "item",
+            &self.items,
+            |node, item| node.attr("jid", &item.jid).attr_opt("t", item.t),
         )
     }
 

@@ -3,7 +3,7 @@
 //! Keys are plain arrays here: 32 bytes of Curve25519 u without the type byte 05, which the stanzas carry in an element
 //! of its own. Registration ids are 4 bytes and key ids 3 bytes, big endian.
 
-use landbridge_wire::{Jid, Node, NodeRef};
+use landbridge_wire::{Jid, Node, NodeMut, NodeRef};
 
 use crate::error::StanzaError;
 use crate::iq::{self, IqError, IqType, Request};
@@ -75,9 +75,9 @@ impl Request for UploadKeys {
         iq::request(id, XMLNS, IqType::Set)
             .child(registration(self.registration))
             .child(key_type())
-            .child(Node::new("identity").bytes(&self.identity))
-            .child(Node::new("list").children(self.prekeys.iter().map(prekey_node)))
-            .child(signed_prekey_node(&self.signed_prekey))
+            .child_with("identity", |identity| identity.bytes(&self.identity))
+            .child_with("list", |list| list.children_with("key", &self.prekeys, prekey))
+            .child_with("skey", |skey| signed_prekey(skey, &self.signed_prekey))
     }
 
     fn from_node(node: NodeRef<'_>, _profile: &Profile) -> Result<Self, StanzaError> {
@@ -175,14 +175,15 @@ impl Request for FetchKeys {
     type Reply = Vec<FetchedUser>;
 
     fn to_node(&self, id: &str, _profile: &Profile) -> Node {
-        let users = self.users.iter().map(|user| {
-            let reason = match user.reason {
-                FetchReason::NoSession => None,
-                FetchReason::IdentityChanged => Some("identity"),
-            };
-            Node::new("user").attr("jid", &user.jid).attr_opt("reason", reason)
-        });
-        iq::request(id, XMLNS, IqType::Get).child(Node::new("key").children(users))
+        iq::request(id, XMLNS, IqType::Get).child_with("key", |key| {
+            key.children_with("user", &self.users, |node, user| {
+                let reason = match user.reason {
+                    FetchReason::NoSession => None,
+                    FetchReason::IdentityChanged => Some("identity"),
+                };
+                node.attr("jid", &user.jid).attr_opt("reason", reason)
+            })
+        })
     }
 
     fn from_node(node: NodeRef<'_>, _profile: &Profile) -> Result<Self, StanzaError> {
@@ -208,23 +209,21 @@ impl Request for FetchKeys {
     }
 
     fn reply_node(&self, users: &Vec<FetchedUser>, id: &str, _profile: &Profile) -> Node {
-        iq::result(id).child(Node::new("list").children(users.iter().map(fetched_node)))
+        iq::result(id).child_with("list", |list| list.children_with("user", users, fetched))
     }
 }
 
-fn fetched_node(user: &FetchedUser) -> Node {
-    let node = Node::new("user").attr("jid", &user.jid);
+fn fetched<'n>(node: NodeMut<'n>, user: &FetchedUser) -> NodeMut<'n> {
+    let node = node.attr("jid", &user.jid);
     match &user.bundle {
         Ok(bundle) => node
             .attr_opt("t", bundle.t)
             .child(registration(bundle.registration))
             .child(key_type())
-            .child(Node::new("identity").bytes(&bundle.identity))
-            .child(signed_prekey_node(&bundle.signed_prekey))
-            .children(bundle.prekey.as_ref().map(prekey_node))
-            .children(
-                bundle.device_identity.as_ref().map(|id| Node::new("device-identity").bytes(id.as_slice())),
-            ),
+            .child_with("identity", |identity| identity.bytes(&bundle.identity))
+            .child_with("skey", |skey| signed_prekey(skey, &bundle.signed_prekey))
+            .children_with("key", &bundle.prekey, prekey)
+            .children_with("device-identity", &bundle.device_identity, |node, id| node.bytes(id)),
         Err(error) => node.child(error.element()),
     }
 }
@@ -260,8 +259,9 @@ impl Request for RotateSignedPreKey {
     type Reply = ();
 
     fn to_node(&self, id: &str, _profile: &Profile) -> Node {
-        iq::request(id, XMLNS, IqType::Set)
-            .child(Node::new("rotate").child(signed_prekey_node(&self.signed_prekey)))
+        iq::request(id, XMLNS, IqType::Set).child_with("rotate", |rotate| {
+            rotate.child_with("skey", |skey| signed_prekey(skey, &self.signed_prekey))
+        })
     }
 
     fn from_node(node: NodeRef<'_>, _profile: &Profile) -> Result<Self, StanzaError> {
@@ -328,16 +328,16 @@ impl Request for DigestKeys {
     }
 
     fn reply_node(&self, digest: &KeyDigest, id: &str, _profile: &Profile) -> Node {
-        let ids = digest.prekey_ids.iter().map(|id| Node::new("id").bytes(&id_bytes(*id)));
-        iq::result(id).child(
-            Node::new("digest")
-                .child(registration(digest.registration))
+        iq::result(id).child_with("digest", |node| {
+            node.child(registration(digest.registration))
                 .child(key_type())
-                .child(Node::new("identity").bytes(&digest.identity))
-                .child(signed_prekey_node(&digest.signed_prekey))
-                .child(Node::new("list").children(ids))
-                .child(Node::new("hash").bytes(&digest.hash)),
-        )
+                .child_with("identity", |identity| identity.bytes(&digest.identity))
+                .child_with("skey", |skey| signed_prekey(skey, &digest.signed_prekey))
+                .child_with("list", |list| {
+                    list.children_with("id", &digest.prekey_ids, |node, id| node.bytes(&id_bytes(*id)))
+                })
+                .child_with("hash", |hash| hash.bytes(&digest.hash))
+        })
     }
 }
 
@@ -364,21 +364,21 @@ pub(crate) fn check_type(parent: &El<'_, '_>) -> Result<(), StanzaError> {
     if kind.array::<1>(EXPECTED)? == [KEY_TYPE] { Ok(()) } else { Err(kind.bad_content(EXPECTED)) }
 }
 
-pub(crate) fn prekey_node(key: &PreKey) -> Node {
-    Node::new("key")
-        .child(Node::new("id").bytes(&id_bytes(key.id)))
-        .child(Node::new("value").bytes(&key.value))
+/// The parts of `<key>`.
+pub(crate) fn prekey<'n>(node: NodeMut<'n>, key: &PreKey) -> NodeMut<'n> {
+    node.child_with("id", |id| id.bytes(&id_bytes(key.id)))
+        .child_with("value", |value| value.bytes(&key.value))
 }
 
 pub(crate) fn read_prekey(key: &El<'_, '_>) -> Result<PreKey, StanzaError> {
     Ok(PreKey { id: be24(key.child_array("id", ID_3)?), value: key.child_array("value", KEY_32)? })
 }
 
-pub(crate) fn signed_prekey_node(key: &SignedPreKey) -> Node {
-    Node::new("skey")
-        .child(Node::new("id").bytes(&id_bytes(key.id)))
-        .child(Node::new("value").bytes(&key.value))
-        .child(Node::new("signature").bytes(&key.signature))
+/// The parts of `<skey>`.
+pub(crate) fn signed_prekey<'n>(node: NodeMut<'n>, key: &SignedPreKey) -> NodeMut<'n> {
+    node.child_with("id", |id| id.bytes(&id_bytes(key.id)))
+        .child_with("value", |value| value.bytes(&key.value))
+        .child_with("signature", |signature| signature.bytes(&key.signature))
 }
 
 pub(crate) fn read_signed_prekey(skey: &El<'_, '_>) -> Result<SignedPreKey, StanzaError> {

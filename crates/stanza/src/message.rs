@@ -1,6 +1,6 @@
 //! Messages, on their way to the server and from it (PEERS).
 
-use landbridge_wire::{Jid, Node, NodeRef};
+use landbridge_wire::{Jid, Node, NodeMut, NodeRef};
 
 use crate::error::StanzaError;
 use crate::ids::MessageId;
@@ -103,14 +103,14 @@ impl Enc {
         }
     }
 
-    fn node(&self) -> Node {
-        Node::new("enc")
-            .attr("v", self.version)
-            .attr("type", self.kind.as_str())
-            .attr_opt("mediatype", self.mediatype.as_deref())
-            .attr_opt("decrypt-fail", (self.decrypt_fail == DecryptFail::Hide).then_some("hide"))
-            .attr_opt("count", self.count.map(u32::from))
-            .bytes(self.ciphertext.as_slice())
+    /// Writes the parts of `<enc>`.
+    fn write<'n>(node: NodeMut<'n>, enc: &Self) -> NodeMut<'n> {
+        node.attr("v", enc.version)
+            .attr("type", enc.kind.as_str())
+            .attr_opt("mediatype", enc.mediatype.as_deref())
+            .attr_opt("decrypt-fail", (enc.decrypt_fail == DecryptFail::Hide).then_some("hide"))
+            .attr_opt("count", enc.count.map(u32::from))
+            .bytes(&enc.ciphertext)
     }
 
     fn read(enc: &El<'_, '_>) -> Result<Self, StanzaError> {
@@ -182,11 +182,7 @@ impl MessageOut {
 
     /// The stanza. With a `t` it is an answer to a retry receipt and carries `device_fanout=false`.
     pub fn to_node(&self, _profile: &Profile) -> Node {
-        let participants = (!self.participants.is_empty()).then(|| {
-            Node::new("participants").children(self.participants.iter().map(|member| {
-                Node::new("to").attr("jid", &member.jid).children(member.encs.iter().map(Enc::node))
-            }))
-        });
+        let participants = (!self.participants.is_empty()).then_some(&self.participants);
         Node::new("message")
             .attr("to", &self.to)
             .attr("id", self.id.as_str())
@@ -196,8 +192,12 @@ impl MessageOut {
             .attr_opt("device_fanout", self.t.map(|_| "false"))
             .attr_opt("participant", self.participant.as_ref())
             .attr_opt("phash", self.phash.as_deref())
-            .children(participants)
-            .children(self.encs.iter().map(Enc::node))
+            .children_with("participants", participants, |node, members| {
+                node.children_with("to", members, |to, member| {
+                    to.attr("jid", &member.jid).children_with("enc", &member.encs, Enc::write)
+                })
+            })
+            .children_with("enc", &self.encs, Enc::write)
     }
 
     /// Reads a client's message.
@@ -306,7 +306,7 @@ impl MessageIn {
             .attr_opt("sender_lid", self.sender_lid.as_ref())
             .attr_opt("sender_pn", self.sender_pn.as_ref());
         match &self.content {
-            MessageContent::Encrypted(encs) => node.children(encs.iter().map(Enc::node)),
+            MessageContent::Encrypted(encs) => node.children_with("enc", encs, Enc::write),
             MessageContent::Unavailable { kind } => {
                 node.child(Node::new("unavailable").attr_opt("type", kind.as_deref()))
             }

@@ -200,11 +200,9 @@ impl BlocklistChange {
         Node::new("blocklist")
             .attr_opt("dhash", self.dhash.as_deref())
             .attr_opt("prev_dhash", self.prev_dhash.as_deref())
-            .children(
-                self.items
-                    .iter()
-                    .map(|(jid, action)| Node::new("item").attr("jid", jid).attr("action", action.as_str())),
-            )
+            .children_with("item", &self.items, |node, (jid, action)| {
+                node.attr("jid", jid).attr("action", action.as_str())
+            })
     }
 
     fn read(list: &El<'_, '_>) -> Result<Self, StanzaError> {

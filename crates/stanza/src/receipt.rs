@@ -261,12 +261,15 @@ impl ReceiptIn {
 
 impl MessageReceipts {
     fn node(&self) -> Node {
-        Node::new("participants").attr("key", self.id.as_str()).children(self.users.iter().map(|user| {
-            Node::new("user")
-                .attr("jid", &user.jid)
-                .attr("t", user.t)
-                .attr_opt("type", user.kind.as_ref().map(ReceiptType::as_str))
-        }))
+        Node::new("participants").attr("key", self.id.as_str()).children_with(
+            "user",
+            &self.users,
+            |node, user| {
+                node.attr("jid", &user.jid)
+                    .attr("t", user.t)
+                    .attr_opt("type", user.kind.as_ref().map(ReceiptType::as_str))
+            },
+        )
     }
 
     fn read(message: &El<'_, '_>) -> Result<Self, StanzaError> {
@@ -280,7 +283,7 @@ impl MessageReceipts {
 
 fn id_list(ids: &[MessageId]) -> Option<Node> {
     (!ids.is_empty())
-        .then(|| Node::new("list").children(ids.iter().map(|id| Node::new("item").attr("id", id.as_str()))))
+        .then(|| Node::new("list").children_with("item", ids, |item, id| item.attr("id", id.as_str())))
 }
 
 fn read_list(receipt: &El<'_, '_>) -> Result<Vec<MessageId>, StanzaError> {

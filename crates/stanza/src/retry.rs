@@ -69,12 +69,10 @@ impl RetryKeys {
     fn node(&self) -> Node {
         Node::new("keys")
             .child(keys::key_type())
-            .child(Node::new("identity").bytes(&self.identity))
-            .children(self.prekey.as_ref().map(keys::prekey_node))
-            .child(keys::signed_prekey_node(&self.signed_prekey))
-            .children(
-                self.device_identity.as_ref().map(|id| Node::new("device-identity").bytes(id.as_slice())),
-            )
+            .child_with("identity", |identity| identity.bytes(&self.identity))
+            .children_with("key", &self.prekey, keys::prekey)
+            .child_with("skey", |skey| keys::signed_prekey(skey, &self.signed_prekey))
+            .children_with("device-identity", &self.device_identity, |node, id| node.bytes(id))
     }
 
     fn read(keys: &El<'_, '_>) -> Result<Self, StanzaError> {

@@ -7,7 +7,7 @@ use landbridge_signal::{Address, CiphertextKind, TrustPolicy};
 use landbridge_stanza::message::{DecryptFail, Edit, Enc, EncType, MessageOut, MessageType};
 use landbridge_stanza::{MessageId, Profile};
 use landbridge_store::{StoreError, StoreTx};
-use landbridge_wire::{EncodeOptions, Jid, encode_payload};
+use landbridge_wire::{EncodeOptions, Jid};
 use prost::Message as _;
 use rand::rngs::StdRng;
 
@@ -99,6 +99,6 @@ impl Maker {
         let mut stanza = MessageOut::new(self.to, self.id, MessageType::from(outer.stanza_type), enc);
         stanza.edit = outer.edit.and_then(|word| word.parse::<u16>().ok()).map(Edit::from);
         stanza.t = again.map(|again| again.t);
-        Ok(encode_payload(&stanza.to_node(&self.profile), &self.options)?)
+        Ok(stanza.to_node(&self.profile).into_payload(&self.options)?)
     }
 }
