@@ -49,8 +49,9 @@ pub enum Schemes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Versions {
-    /// HTTP/2 where TLS agrees on it, else HTTP/1.1.
+    /// HTTP/2 where TLS agrees on it and feature `http2-client` is on, else HTTP/1.1.
     Any,
+    #[cfg(feature = "http2-client")]
     /// HTTP/2 only: agreed on by TLS, taken for granted without.
     Http2,
 }
@@ -135,17 +136,22 @@ impl HttpClientBuilder {
             Schemes::Https => connector.https_only(),
         };
         let connector = match self.versions {
+            #[cfg(not(feature = "http2-client"))]
+            Versions::Any => connector.enable_http1().wrap_connector(tcp),
+            #[cfg(feature = "http2-client")]
             Versions::Any => connector.enable_all_versions().wrap_connector(tcp),
+            #[cfg(feature = "http2-client")]
             Versions::Http2 => connector.enable_http2().wrap_connector(tcp),
         };
-        let inner = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        #[cfg(feature = "http2-client")]
+        builder.http2_max_header_list_size(64 * 1024).http2_only(self.versions == Versions::Http2);
+        let inner = builder
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
             .http1_max_buf_size(64 * 1024)
-            .http2_max_header_list_size(64 * 1024)
-            .http2_only(self.versions == Versions::Http2)
             .build(connector);
         Ok(HttpClient {
             inner,

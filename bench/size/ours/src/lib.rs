@@ -1,6 +1,6 @@
 //! What an app calls: everything that the client does is reachable from here.
 
-use landbridge::{Client, Event, FixedToken, store::SqliteStore, wire::Jid};
+use landbridge::{Client, Event, FixedToken, store::ClientStore, wire::Jid};
 
 /// Enlists and connects, says hello and waits for answers.
 ///
@@ -11,7 +11,7 @@ pub fn landbridge_size_run(store: &str, token: &str) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(async {
         let client = Client::builder()
-            .store(SqliteStore::open(store).map_err(text)?)
+            .store(open(store)?)
             .endpoint("127.0.0.1:5222")
             .enlistment_url("https://127.0.0.1/3p/interop_reg")
             .token_source(FixedToken::new(token))
@@ -28,6 +28,17 @@ pub fn landbridge_size_run(store: &str, token: &str) -> Result<(), String> {
         }
         Ok(())
     })
+}
+
+#[cfg(feature = "sqlite")]
+fn open(path: &str) -> Result<impl ClientStore + 'static, String> {
+    landbridge::store::SqliteStore::open(path).map_err(text)
+}
+
+/// Stands for the app's own.
+#[cfg(not(feature = "sqlite"))]
+fn open(_: &str) -> Result<impl ClientStore + 'static, String> {
+    Ok(landbridge::store::MemoryStore::new())
 }
 
 fn text(error: impl std::fmt::Display) -> String {
