@@ -42,7 +42,7 @@ pub(crate) struct SandboxSection {
     pub(crate) http: Option<SocketAddr>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rate_limits: Option<crate::sandbox::RateLimits>,
-    pub(crate) calm: Option<bool>,
+    pub(crate) faults: Option<crate::sandbox::Faults>,
     pub(crate) seed: Option<u64>,
     pub(crate) allow_remote: Option<bool>,
     /// Integrator id to base URL.
@@ -165,9 +165,9 @@ mod tests {
         });
         let whole = uncommented.collect::<Vec<_>>().join("\n");
         let Config { sandbox, partner, client, profile } = Config::parse(&whole).ok().unwrap();
-        let SandboxSection { chat, http, data, rate_limits, calm, seed, allow_remote, partners } = sandbox;
+        let SandboxSection { chat, http, data, rate_limits, faults, seed, allow_remote, partners } = sandbox;
         assert!(chat.is_some() && http.is_some() && data.is_some() && rate_limits.is_some());
-        assert!(calm.is_some() && seed.is_some() && allow_remote.is_some() && !partners.is_empty());
+        assert!(faults.is_some() && seed.is_some() && allow_remote.is_some() && !partners.is_empty());
         let PartnerSection {
             addr,
             admin_addr,

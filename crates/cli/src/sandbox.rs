@@ -25,6 +25,18 @@ pub(crate) enum RateLimits {
     Off,
 }
 
+/// How many faults are injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Faults {
+    /// None.
+    Calm,
+    /// At low rates.
+    Default,
+    /// At ten times those.
+    Storm,
+}
+
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -48,26 +60,12 @@ pub(crate) struct Args {
     /// Whether enlistment and sending are limited in rate [default: on]
     #[arg(long, value_name = "WHETHER", env = "LANDBRIDGE_SANDBOX_RATE_LIMITS")]
     rate_limits: Option<RateLimits>,
-    /// Inject no faults; --calm=false injects some of every kind, at low rates [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        env = "LANDBRIDGE_SANDBOX_CALM"
-    )]
-    calm: Option<bool>,
-    /// Inject ten times as many faults as --calm=false
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        env = "LANDBRIDGE_SANDBOX_STORM"
-    )]
-    storm: Option<bool>,
+    /// Inject no faults [default: some of every kind, at low rates]
+    #[arg(long, env = "LANDBRIDGE_SANDBOX_CALM", conflicts_with = "storm")]
+    calm: bool,
+    /// Inject ten times as many faults
+    #[arg(long, env = "LANDBRIDGE_SANDBOX_STORM")]
+    storm: bool,
     /// How likely one fault is, from 0 to 1, whatever the others are; repeatable. GET /control/faults lists them
     #[arg(
         long = "fault",
@@ -80,15 +78,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", env = "LANDBRIDGE_SANDBOX_SEED")]
     seed: Option<u64>,
     /// Listen where other machines can connect: the control API has no password
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        env = "LANDBRIDGE_SANDBOX_ALLOW_REMOTE"
-    )]
-    allow_remote: Option<bool>,
+    #[arg(long, env = "LANDBRIDGE_SANDBOX_ALLOW_REMOTE")]
+    allow_remote: bool,
     /// Print one line of JSON once everything listens
     #[arg(long)]
     ready_json: bool,
@@ -102,6 +93,8 @@ struct Ready {
     jwks: String,
     control: String,
     root_key: String,
+    /// `calm`, `default` or `storm`.
+    faults: Calm,
 }
 
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
@@ -112,6 +105,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         started = Sandbox::start(settings) => started.map_err(failure)?,
         () = shutdown.requested() => return Ok(()),
     };
+    let report = sandbox.handle().faults();
     let ready = Ready {
         ready: true,
         chat: sandbox.chat_addr().to_string(),
@@ -119,11 +113,12 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         jwks: sandbox.jwks_url(),
         control: sandbox.control_url(),
         root_key: hex::encode(sandbox.root_key().as_bytes()),
+        faults: report.profile,
     };
     if ready_json {
         output::json(&ready)?;
     } else {
-        output::line(&banner(&ready, &sandbox.handle().faults()))?;
+        output::line(&banner(&ready, &report))?;
     }
     shutdown.requested().await;
     tokio::select! {
@@ -135,10 +130,20 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
 
 fn banner(ready: &Ready, report: &FaultReport) -> String {
     let faults = match report.faults.iter().filter(|fault| fault.probability > 0.0).count() {
-        0 => "none (--calm=false: some, at low rates)".to_owned(),
-        some => format!("{some} kinds, seed {} (--calm: none)", report.seed),
+        0 => "none (without --calm: some, at low rates)".to_owned(),
+        some => format!(
+            "ON, {some} kinds {}, with seed {}: things go wrong on purpose\n  \
+             {:13} (--calm turns them off; the journal names each one)",
+            match report.profile {
+                Calm::Storm => "at ten times the usual rates",
+                Calm::Faults => "at low rates",
+                _ => "as --fault says",
+            },
+            report.seed,
+            "",
+        ),
     };
-    let Ready { ready: _, chat, enlist, jwks, control, root_key } = ready;
+    let Ready { chat, enlist, jwks, control, root_key, .. } = ready;
     format!(
         "landbridge sandbox: this is a simulator, not WhatsApp\n  \
          chat server   {chat}\n  \
@@ -155,7 +160,7 @@ fn banner(ready: &Ready, report: &FaultReport) -> String {
 fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<SandboxConfig, Failure> {
     let chat_addr = args.chat.or(file.chat).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 5222)));
     let http_addr = args.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090)));
-    let allow_remote = args.allow_remote.or(file.allow_remote).unwrap_or(false);
+    let allow_remote = args.allow_remote || file.allow_remote.unwrap_or(false);
     let why = "anyone there could use its control API";
     check_loopback("the sandbox's chat server", chat_addr, allow_remote, why)?;
     check_loopback("the sandbox's HTTP server", http_addr, allow_remote, why)?;
@@ -166,12 +171,10 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
         Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,
         Some(RateLimits::On) | None => landbridge_sandbox::RateLimits::On,
     };
-    // A storm of the command line goes over the calm of a file.
-    settings.calm = match (args.calm, args.storm.unwrap_or(false)) {
-        (Some(true), true) => return Err(Failure::usage("a sandbox is calm or stormy, not both")),
-        (_, true) => Calm::Storm,
-        (calm, false) if calm.or(file.calm).unwrap_or(true) => Calm::Calm,
-        _ => Calm::Faults,
+    settings.calm = match (args.calm, args.storm, file.faults) {
+        (true, ..) | (_, false, Some(Faults::Calm)) => Calm::Calm,
+        (_, true, _) | (.., Some(Faults::Storm)) => Calm::Storm,
+        (.., Some(Faults::Default) | None) => Calm::Faults,
     };
     settings.faults = args.faults.iter().map(|fault| parse_fault(fault)).collect::<Result<_, _>>()?;
     // Partners of the command line come in the place of those of the file: a list cannot be taken from otherwise.

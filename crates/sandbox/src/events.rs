@@ -35,6 +35,7 @@ rules! {
     HANDSHAKE: "noise 3", "the handshake is XX, IK or XXfallback with fields of their exact lengths";
     TRANSPORT: "noise 6", "frames are sealed with one counter per direction, in order";
     PAYLOAD: "wire 1, 7", "a frame holds a flags byte and exactly one stanza within the decoder's limits";
+    HTTP_VERSIONS: "SEED", "a partner answers in HTTP/1.1 and in HTTP/2";
     FIRST_BYTE: "reliability 2", "a connection says something within the first seconds";
     HANDSHAKE_TIME: "noise 3", "the handshake is over within its time";
     LOGIN_PAYLOAD: "messages 5, H4", "a login of product INTEROP has an account number, a token and no username";

@@ -196,4 +196,21 @@ impl SandboxHandle {
         self.state.partners.clock_moved();
         self.state.sweep()
     }
+
+    /// Moves the clock back, as an operator or a correction does. What has expired has gone and does not come back.
+    pub fn set_clock_back(&self, seconds: u64) {
+        self.state.clock.set_back(seconds);
+        self.state.partners.clock_moved();
+    }
+
+    // Keys.
+
+    /// Makes the sandbox's push keys move on by one: the key that stood by signs from now on, a new one stands by, and the
+    /// one that signed stays published until the next time.
+    ///
+    /// # Errors
+    /// The database fails, or no key can be made.
+    pub async fn rotate_push_keys(&self) -> Result<(), SandboxError> {
+        self.state.push_keys.rotate(&self.state).await.map(drop)
+    }
 }

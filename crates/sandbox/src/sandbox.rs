@@ -31,6 +31,10 @@ pub struct Sandbox {
 impl Sandbox {
     /// Opens the database, listens, brings back the test phones. Must be called within a tokio runtime.
     ///
+    /// With a [`data_dir`](SandboxConfig::data_dir) on a runtime of several threads, work that may wait for the disk lets
+    /// the other tasks of its thread go elsewhere ([`tokio::task::block_in_place`]), which tokio does not allow inside of a
+    /// `LocalSet`.
+    ///
     /// # Errors
     /// [`SandboxError`] if an address cannot be listened on, the data cannot be used, or a partner is named wrongly.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
@@ -117,6 +121,7 @@ pub(crate) async fn sweep(state: Arc<State>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(SWEEP) => {}
             _ = stop.changed() => return,
         }
+        state.jump_by_chance();
         if let Err(error) = state.sweep() {
             state.internal("old accounts and mail could not be removed", &error);
         }

@@ -16,8 +16,9 @@ use rand::rngs::StdRng;
 
 use crate::db::{Change, Db, EnlistKeys, Enlisted, MailClass, User, UserId};
 use crate::events::{EventKind, Journal, Rule};
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::hold::Hold;
+use crate::jwks::PushKeys;
 use crate::partners::Partners;
 use crate::phones::Phones;
 use crate::router::{Bucket, End, Router};
@@ -25,6 +26,8 @@ use crate::{Calm, Clock, SandboxConfig, SandboxError, Trace};
 
 /// Seconds of a day.
 pub(crate) const DAY: u64 = 86_400;
+/// Name of the chat server's static key in the database.
+const SERVER_KEY: &str = "server_key";
 /// How long certificates count: long enough for a clock that is moved ahead by years.
 const CERTIFICATE_LIFE: u64 = 20 * 365 * DAY;
 
@@ -40,6 +43,8 @@ pub(crate) struct State {
     pub(crate) partners: Partners,
     pub(crate) phones: Phones,
     pub(crate) faults: Faults,
+    /// What signs pushes to partners.
+    pub(crate) push_keys: PushKeys,
     /// The chat server's static key and chain.
     pub(crate) identity: Arc<ServerIdentity>,
     pub(crate) root_key: PublicKey,
@@ -65,13 +70,18 @@ impl State {
         let db = Db::open(config.data_dir.as_deref())?;
         // What an earlier run held back was to come late, not never.
         db.write(|tx| tx.release_all())?;
+        let faults = Faults::new(&config);
+        let has_run = db.read(|tx| tx.meta(SERVER_KEY))?.is_some();
+        let rotated = has_run && faults.roll(Fault::ServerKeyRotated).is_some();
+        if rotated {
+            db.write(|tx| tx.forget_meta(SERVER_KEY))?;
+        }
         let (root_key, identity) = server_keys(&db, clock.now(), &mut rng)?;
         let partners = Partners::new(&config)?;
-        let faults = Faults::new(&config);
         if config.calm != Calm::Calm || !config.faults.is_empty() {
             tracing::info!(profile = ?config.calm, seed = faults.seed(), "faults are injected");
         }
-        Ok(Arc::new_cyclic(|me| Self {
+        let state = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             faults,
             phones: Phones::new(config.data_dir.clone()),
@@ -88,8 +98,14 @@ impl State {
             logins: AtomicU64::new(1),
             buckets: Mutex::default(),
             holds: Mutex::default(),
+            push_keys: PushKeys::default(),
             config,
-        }))
+        });
+        if rotated {
+            let detail = "the chat server's static key is a new one, under the same root";
+            state.injected(Fault::ServerKeyRotated, None, None, None, detail);
+        }
+        Ok(state)
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -229,6 +245,32 @@ impl State {
         Ok(())
     }
 
+    /// Moves the clock, if a fault wants it so.
+    pub(crate) fn jump_by_chance(&self) {
+        const HOUR: u64 = 3_600;
+        let Some(mut dice) = self.faults.roll(Fault::ClockJump) else { return };
+        let detail = match dice.below(4) {
+            0 => {
+                self.clock.set_back(5);
+                "5 seconds back"
+            }
+            1 => {
+                self.clock.set_back(HOUR);
+                "an hour back"
+            }
+            2 => {
+                self.clock.advance(HOUR);
+                "an hour ahead"
+            }
+            _ => {
+                self.clock.advance(31 * DAY);
+                "31 days ahead"
+            }
+        };
+        self.partners.clock_moved();
+        self.injected(Fault::ClockJump, None, None, None, detail);
+    }
+
     /// Lets time do its work: accounts away for too long go, old mail goes.
     pub(crate) fn sweep(&self) -> Result<(), SandboxError> {
         let since = self.inactive_since();
@@ -263,7 +305,7 @@ fn server_keys(db: &Db, now: u64, rng: &mut StdRng) -> Result<(PublicKey, Server
             }
         })
     };
-    let (root, intermediate, server) = (key("root_key")?, key("intermediate_key")?, key("server_key")?);
+    let (root, intermediate, server) = (key("root_key")?, key("intermediate_key")?, key(SERVER_KEY)?);
     let validity = Validity::new(now.saturating_sub(DAY), now.saturating_add(CERTIFICATE_LIFE));
     let authority = CertificateAuthority::from_keys(root, intermediate, validity, rng);
     let keys = StaticKeyPair::new(server);

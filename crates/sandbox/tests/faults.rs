@@ -11,6 +11,7 @@ use landbridge_sandbox::faults::{Fault, Probability};
 use landbridge_sandbox::{Calm, FaultTimes, MessageState};
 use landbridge_stanza::Request;
 use landbridge_stanza::codes::NackCode;
+use landbridge_stanza::ib::Ib;
 use landbridge_stanza::liveness::{Ping, SetActive};
 use landbridge_stanza::receipt::ReceiptType;
 use landbridge_stanza::stream::StreamError;
@@ -19,7 +20,7 @@ use landbridge_transport::HttpClient;
 use landbridge_wire::Jid;
 use support::chat::Peer;
 use support::*;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NUMBER: &str = "14155551001";
 
@@ -345,6 +346,121 @@ async fn bundles_without_one_time_prekeys() {
     assert_eq!(held(&world), before, "none is lost");
     assert!(peer.fetch(&joe()).await.bundle.unwrap().prekey.is_some());
     assert_eq!(injected(&world, Fault::PrekeysOut), 1);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_phone_changes_its_identity_in_the_middle_of_a_chat() {
+    let (world, mut peer) = with_alice(15).await;
+    talk(&world, &mut peer, "before").await;
+    let before = peer.fetch(&joe()).await.bundle.unwrap().identity;
+    once(&world, Fault::IdentityChanged);
+    let id = peer.send(&joe(), "the last one under the old identity").await;
+    peer.ack().await;
+    assert_eq!(peer.receipt().await.id, id);
+    let told = peer.client.next("notification").await;
+    assert!(told.view().child("identity").is_some(), "{told}");
+    peer.ack_for(&told).await;
+    assert_ne!(peer.fetch(&joe()).await.bundle.unwrap().identity, before);
+    peer.forget_session(&joe());
+    talk(&world, &mut peer, "after").await;
+    assert_eq!(injected(&world, Fault::IdentityChanged), 1);
+    assert_eq!(world.broken(), [] as [String; 0]);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_that_begins_a_session_comes_again() {
+    let (world, mut peer) = with_alice(16).await;
+    once(&world, Fault::PrekeyRepeated);
+    phone_says(&world, "hello");
+    let first = peer.message().await;
+    assert_eq!(peer.open(&first).unwrap(), "hello");
+    peer.took(&first).await;
+    let second = peer.message().await;
+    assert_eq!((&second.id, &second.content), (&first.id, &first.content));
+    // Its key has been used: only who remembers the id knows what to say.
+    peer.took(&second).await;
+    talk(&world, &mut peer, "and on").await;
+    assert_eq!(injected(&world, Fault::PrekeyRepeated), 1);
+    assert_eq!(world.broken(), [] as [String; 0]);
+    world.sandbox.shutdown().await;
+}
+
+/// Alice is away while the phone writes; gives the ids, and her next connection before `<active/>`.
+async fn backlog(world: &World, peer: &mut Peer, count: usize) -> Vec<landbridge_stanza::MessageId> {
+    peer.client.socket.shutdown().await.unwrap();
+    peer.client.rest().await;
+    world.wait(|event| matches!(event.kind, EventKind::Disconnected { .. })).await;
+    let handle = world.sandbox.handle();
+    let ids = (0..count).map(|n| handle.phone_send_text(NUMBER, "alice", &n.to_string()).unwrap()).collect();
+    peer.client = world.log_in_passive(&peer.account).await;
+    ids
+}
+
+#[tokio::test]
+async fn the_count_of_the_mailbox_comes_first() {
+    let (world, mut peer) = with_alice(17).await;
+    let ids = backlog(&world, &mut peer, 9).await;
+    once(&world, Fault::CountFirst);
+    peer.client.ask(&SetActive::Active).await.unwrap();
+    let Inbound::Ib(Ib::OfflinePreview(_)) = peer.client.inbound().await else { panic!() };
+    assert_eq!(peer.client.inbound().await, Inbound::Ib(Ib::Offline { count: 9 }));
+    peer.client.send(&Ib::OfflineBatch { count: 100 }.to_node(&world.profile)).await;
+    for id in &ids {
+        let message = peer.message().await;
+        assert_eq!(message.id, *id);
+        peer.took(&message).await;
+    }
+    peer.client.ask(&Ping).await.unwrap();
+    assert!(!peer.client.waiting.iter().any(|stanza| stanza.view().is("ib")), "it is said once");
+    assert_eq!(mailbox(&world, &peer.account.jid.clone()), 0);
+    assert_eq!(injected(&world, Fault::CountFirst), 1);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn batches_of_the_mailbox_are_small_and_it_is_emptied_all_the_same() {
+    let (world, mut peer) = with_alice(18).await;
+    let ids = backlog(&world, &mut peer, 20).await;
+    always(&world, Fault::BatchSmall);
+    peer.client.ask(&SetActive::Active).await.unwrap();
+    peer.client.send(&Ib::OfflineBatch { count: 100 }.to_node(&world.profile)).await;
+    peer.client.ask(&Ping).await.unwrap();
+    let came = peer.client.waiting.iter().filter(|stanza| stanza.view().is("message")).count();
+    assert!((6..=10).contains(&came), "5 unasked and 1 to 5 that were asked for: {came}");
+    for id in &ids {
+        let message = peer.message().await;
+        assert_eq!(message.id, *id);
+        peer.took(&message).await;
+    }
+    while peer.client.next("ib").await.view().child("offline").is_none() {}
+    assert!(injected(&world, Fault::BatchSmall) >= 1);
+    assert_eq!(world.broken(), [] as [String; 0]);
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn push_keys_move_on_behind_an_answer() {
+    let world = world(19).await;
+    let client = HttpClient::builder().build().unwrap();
+    let kids = || async {
+        let answer = client.get(&world.sandbox.jwks_url(), &[]).await.unwrap();
+        let set: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let keys = set["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    once(&world, Fault::JwksRotated);
+    let before = kids().await;
+    until_injected(&world, Fault::JwksRotated).await;
+    let after = kids().await;
+    // What stood by signs, what signed can still be checked, and one is new.
+    assert_eq!((before.len(), after.len()), (2, 3));
+    assert_eq!((&after[0], &after[2]), (&before[1], &before[0]));
+    assert!(!before.contains(&after[1]));
+    world.sandbox.handle().rotate_push_keys().await.unwrap();
+    let last = kids().await;
+    assert_eq!((&last[0], &last[2], last.len()), (&after[1], &after[0], 3));
     world.sandbox.shutdown().await;
 }
 

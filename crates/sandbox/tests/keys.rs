@@ -98,6 +98,31 @@ async fn one_time_keys_run_low_and_out() {
 }
 
 #[tokio::test]
+async fn who_does_not_upload_is_told_again_after_a_day() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.enlist("alice"), world.enlist("bob"));
+    let (mut a, mut b) = (world.log_in_passive(&alice).await, world.log_in(&mut bob).await);
+    a.ask(&alice.upload(5)).await.unwrap();
+    a.activate().await;
+    for (later, told) in [(0, Some(4)), (86_399, None), (1, Some(2))] {
+        world.sandbox.handle().advance_clock(later).unwrap();
+        b.ask(&FetchKeys::of(alice.jid.clone())).await.unwrap();
+        a.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
+        let notice = a.waiting.pop_front();
+        assert_eq!((notice.is_some(), a.waiting.len()), (told.is_some(), 0), "{later} s later");
+        if let (Some(notice), Some(count)) = (notice, told) {
+            let Inbound::Notification(notice) = Inbound::from_node(notice.view(), &world.profile).unwrap()
+            else {
+                panic!()
+            };
+            assert_eq!(notice.event, NotificationEvent::PreKeysLow { count });
+            a.send(&notice.ack().to_node(&world.profile)).await;
+        }
+    }
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
 async fn bad_uploads() {
     let world = World::new().await;
     let mut alice = world.enlist("alice");

@@ -13,7 +13,7 @@ use landbridge_proto::login::InteropLogin;
 use landbridge_sandbox::events::EventKind;
 use landbridge_stanza::liveness::Ping;
 use landbridge_stanza::stream::{FailureReason, StreamError};
-use landbridge_stanza::{Inbound, Profile};
+use landbridge_stanza::{Inbound, Profile, Request};
 use support::*;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -30,7 +30,7 @@ async fn xx_then_success_then_ping() {
     assert_eq!(client.ask(&Ping).await.unwrap().t, Some(NOW));
     let mut other_form = Profile::default();
     other_form.liveness.ping_form = landbridge_stanza::profile::PingForm::Child;
-    client.send(&landbridge_stanza::Request::to_node(&Ping, "x-1", &other_form)).await;
+    client.send(&Ping.to_node("x-1", &other_form)).await;
     assert!(matches!(client.inbound().await, Inbound::Reply(reply) if reply.id == "x-1"));
     assert!(world.sandbox.handle().users().unwrap()[0].connected);
     assert_eq!(world.broken(), Vec::<String>::new());
@@ -117,18 +117,7 @@ async fn ik_and_its_fallback() {
     let world = World::new().await;
     let account = world.enlist("alice");
     let rng = &mut rand::rng();
-    let trust = PinnedRoot::new(world.sandbox.root_key());
-
-    // XX first, to learn the server's key.
-    let mut socket = TcpStream::connect(world.sandbox.chat_addr()).await.unwrap();
-    let (state, write) = ClientHandshake::new(account.noise.clone(), Intro::default(), rng).xx().unwrap();
-    socket.write_all(&write).await.unwrap();
-    let mut decoder = FrameDecoder::new();
-    let hello = read_frame(&mut socket, &mut decoder).await.unwrap();
-    let ClientFinish { server, .. } =
-        state.read(&hello, &trust, NOW).unwrap().finish(&world.payload(&account).encode()).unwrap();
-    drop(socket);
-    let known = server.known().clone();
+    let known = learn(&world, &account).await;
 
     let mut resumed = resume(&world, &account, &known).await;
     assert!(resumed.receive().await.unwrap().view().is("success"));
@@ -180,6 +169,27 @@ async fn a_second_connection_replaces_the_first() {
     assert_eq!(first.inbound().await, Inbound::StreamError(StreamError::Replaced));
     assert!(first.rest().await.is_empty());
     second.ask(&Ping).await.unwrap();
+    assert!(world.sandbox.handle().users().unwrap()[0].connected);
+    world.sandbox.shutdown().await;
+}
+
+/// A resumption counts once its client has said something. By then another connection may have come.
+#[tokio::test]
+async fn a_late_login_does_not_push_out_a_newer_one() {
+    let world = World::new().await;
+    let mut account = world.enlist("alice");
+    let known = learn(&world, &account).await;
+    let mut late = resume(&world, &account, &known).await;
+    assert!(late.receive().await.unwrap().view().is("success"));
+    let mut newer = world.log_in(&mut account).await;
+    late.send(&Ping.to_node("1", &world.profile)).await;
+    assert_eq!(late.inbound().await, Inbound::StreamError(StreamError::Replaced));
+    assert!(late.rest().await.is_empty());
+    newer.ask(&Ping).await.unwrap();
+    assert!(world.sandbox.handle().users().unwrap()[0].connected);
+    assert!(!world.events().iter().any(|event| matches!(event.kind, EventKind::Replaced)));
+    // And its end does not take the newer one's place away.
+    world.wait(|event| matches!(event.kind, EventKind::Disconnected { .. })).await;
     assert!(world.sandbox.handle().users().unwrap()[0].connected);
     world.sandbox.shutdown().await;
 }

@@ -438,6 +438,56 @@ async fn blocking() {
     chat.world.sandbox.shutdown().await;
 }
 
+/// What was written before is not told of after, and typing goes neither way.
+#[tokio::test]
+async fn between_who_has_blocked_and_who_is_blocked_there_is_silence() {
+    let world = World::new().await;
+    let (mut alice, mut bob) = (world.enlist("alice"), world.enlist("bob"));
+    let (mut a, mut b) = (world.log_in(&mut alice).await, world.log_in(&mut bob).await);
+    for client in [&mut a, &mut b] {
+        client.send(&PresenceOut::Available { name: None }.to_node(&world.profile)).await;
+    }
+    a.send(&sealed(bob.jid.clone(), "before").to_node(&world.profile)).await;
+    ack(&mut a).await;
+    let before = message(&mut b).await;
+    let block =
+        UpdateBlocklist { jid: alice.jid.clone(), action: BlockAction::Block, dhash: None, pn_jid: None };
+    b.ask(&block).await.unwrap();
+    // Bob's client says that it has the message; Alice does not hear of it.
+    b.send(&ReceiptOut::delivered(alice.jid.clone(), before.id).to_node(&world.profile)).await;
+    for (from, to) in [(&mut a, &bob.jid), (&mut b, &alice.jid)] {
+        from.send(&ChatStateOut { to: to.clone(), state: ChatState::Composing }.to_node(&world.profile))
+            .await;
+        from.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
+    }
+    a.ask(&landbridge_stanza::liveness::Ping).await.unwrap();
+    assert_eq!(a.waiting.len(), 0, "{:?}", a.waiting);
+    let told: Vec<_> = b.waiting.drain(..).filter(|stanza| !stanza.view().is("ack")).collect();
+    assert!(told.is_empty(), "{told:?}");
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_receipt_waits_in_the_mailbox_of_who_is_away() {
+    let mut chat = Chat::new().await;
+    let handle = chat.world.sandbox.handle().clone();
+    handle.phone_go_offline(NUMBER).unwrap();
+    let id = chat.send("see you").await.id;
+    chat.client.socket.shutdown().await.unwrap();
+    chat.client.rest().await;
+    chat.world.wait(|event| matches!(event.kind, EventKind::Disconnected { .. })).await;
+    handle.phone_come_online(NUMBER).unwrap();
+    chat.world.wait(|event| matches!(event.kind, EventKind::ReceiptForwarded { .. })).await;
+    for _ in 0..2 {
+        // Until it is acked, it comes with every connection.
+        let mut client = chat.world.log_in_passive(&chat.alice).await;
+        client.ask(&SetActive::Active).await.unwrap();
+        let receipt = receipt(&mut client).await;
+        assert_eq!((receipt.id, receipt.offline), (id.clone(), Some(0)));
+    }
+    chat.world.sandbox.shutdown().await;
+}
+
 #[tokio::test]
 async fn deletion() {
     let mut chat = Chat::new().await;

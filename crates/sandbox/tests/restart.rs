@@ -4,6 +4,8 @@
 
 mod support;
 
+use landbridge_sandbox::events::EventKind;
+use landbridge_sandbox::faults::{Fault, Probability};
 use landbridge_sandbox::{Sandbox, SandboxError};
 use landbridge_stanza::Inbound;
 use landbridge_stanza::liveness::SetActive;
@@ -19,7 +21,7 @@ async fn state_survives() {
     world.sandbox.handle().create_phone(NUMBER, "Joe").unwrap();
     let mut alice = world.enlist("alice");
     drop(world.log_in(&mut alice).await);
-    world.wait(|e| matches!(e.kind, landbridge_sandbox::events::EventKind::Disconnected { .. })).await;
+    world.wait(|e| matches!(e.kind, EventKind::Disconnected { .. })).await;
     let id = world.sandbox.handle().phone_send_text(NUMBER, "alice", "before").unwrap();
     world.sandbox.shutdown().await;
 
@@ -33,6 +35,35 @@ async fn state_survives() {
         let message = client.next("message").await;
         assert_eq!(message.view().attr_str("id").as_deref(), Some(expected.as_str()));
     }
+    world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_servers_key_is_another_one_after_a_restart_if_a_fault_wants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::with(config().data_dir(dir.path())).await;
+    let (root, account) = (world.sandbox.root_key(), world.enlist("alice"));
+    let known = learn(&world, &account).await;
+    world.sandbox.shutdown().await;
+    for (probability, changes) in [(Probability::NEVER, false), (Probability::ALWAYS, true)] {
+        let mut config = config().data_dir(dir.path());
+        config.faults = vec![(Fault::ServerKeyRotated, probability)];
+        let world = World::with(config).await;
+        assert_eq!(world.sandbox.root_key(), root);
+        let now = learn(&world, &account).await;
+        assert_eq!(now.key != known.key, changes, "under the same root");
+        let noted = world
+            .events()
+            .iter()
+            .any(|event| matches!(&event.kind, EventKind::FaultInjected { fault: "server-key-rotated", .. }));
+        assert_eq!(noted, changes);
+        world.sandbox.shutdown().await;
+    }
+    // Where nothing was, nothing is replaced.
+    let mut fresh = config();
+    fresh.faults = vec![(Fault::ServerKeyRotated, Probability::ALWAYS)];
+    let world = World::with(fresh).await;
+    assert_eq!(world.events().len(), 0);
     world.sandbox.shutdown().await;
 }
 

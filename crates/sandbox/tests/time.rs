@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use landbridge_sandbox::events::EventKind;
+use landbridge_sandbox::faults::{Fault, Probability};
 use landbridge_stanza::liveness::Ping;
 use landbridge_stanza::message::{Enc, EncType, MessageOut, MessageType};
 use landbridge_stanza::stream::StreamError;
@@ -85,10 +86,46 @@ async fn what_is_not_acked() {
     assert_eq!(inbound, Inbound::StreamError(StreamError::Unacked { class, kind, id }));
     assert!((59..=61).contains(&took.as_secs()), "{took:?}");
     assert!(a.rest().await.is_empty());
+    let named = world.broken().pop().unwrap();
+    assert!(named.starts_with("[stanzas 2.2]") && named.contains("\"A\""), "{named}");
     // It comes again.
     let mut a = world.log_in_passive(&alice).await;
     a.ask(&landbridge_stanza::liveness::SetActive::Active).await.unwrap();
     assert!(a.next("message").await.view().attr_str("offline").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_jumps_if_a_fault_wants_it() {
+    let world = World::new().await;
+    let handle = world.sandbox.handle().clone();
+    handle.set_fault(Fault::ClockJump, Probability::ALWAYS, Some(3));
+    let jumps = |world: &World| {
+        let events = world.events().into_iter();
+        let jumps = events.filter_map(|event| match event.kind {
+            EventKind::FaultInjected { fault: "clock-jump", detail, .. } => Some(detail),
+            _ => None,
+        });
+        jumps.collect::<Vec<_>>()
+    };
+    let (_, took) = elapsed(async {
+        while jumps(&world).len() < 3 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await;
+    assert!((178..=183).contains(&took.as_secs()), "once per minute: {took:?}");
+    let moved: i64 = jumps(&world)
+        .iter()
+        .map(|jump| match jump.as_str() {
+            "5 seconds back" => -5,
+            "an hour back" => -3_600,
+            "an hour ahead" => 3_600,
+            "31 days ahead" => 31 * 86_400,
+            other => panic!("{other}"),
+        })
+        .sum();
+    assert_eq!(handle.clock().now(), NOW.saturating_add_signed(moved));
+    world.sandbox.shutdown().await;
 }
 
 /// Silent connections take no place from those who speak, and end.

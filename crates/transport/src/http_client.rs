@@ -31,8 +31,19 @@ pub struct HttpClientBuilder {
     max_body: usize,
     schemes: Schemes,
     versions: Versions,
+    header_case: HeaderCase,
     user_agent: String,
     extra_roots: Vec<Vec<u8>>,
+}
+
+/// How a client writes the names of header fields in HTTP/1.1. They mean the same in every case (RFC 9110 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderCase {
+    /// `if-none-match`
+    Lower,
+    /// `If-None-Match`
+    Title,
 }
 
 /// Which addresses a client agrees to call.
@@ -51,6 +62,8 @@ pub enum Schemes {
 pub enum Versions {
     /// HTTP/2 where TLS agrees on it and feature `http2-client` is on, else HTTP/1.1.
     Any,
+    /// HTTP/1.1 only.
+    Http1,
     #[cfg(feature = "http2-client")]
     /// HTTP/2 only: agreed on by TLS, taken for granted without.
     Http2,
@@ -92,7 +105,14 @@ impl HttpClientBuilder {
         self
     }
 
-    /// The `User-Agent` header. `landbridge/` and the version of this crate.
+    /// How header names are written in HTTP/1.1. Lower case.
+    #[must_use]
+    pub fn header_case(mut self, case: HeaderCase) -> Self {
+        self.header_case = case;
+        self
+    }
+
+    /// The `User-Agent` header, unless a call gives its own. `landbridge/` and the version of this crate.
     #[must_use]
     pub fn user_agent(mut self, text: impl Into<String>) -> Self {
         self.user_agent = text.into();
@@ -140,6 +160,7 @@ impl HttpClientBuilder {
             Versions::Any => connector.enable_http1().wrap_connector(tcp),
             #[cfg(feature = "http2-client")]
             Versions::Any => connector.enable_all_versions().wrap_connector(tcp),
+            Versions::Http1 => connector.enable_http1().wrap_connector(tcp),
             #[cfg(feature = "http2-client")]
             Versions::Http2 => connector.enable_http2().wrap_connector(tcp),
         };
@@ -152,6 +173,7 @@ impl HttpClientBuilder {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(8)
             .http1_max_buf_size(64 * 1024)
+            .http1_title_case_headers(self.header_case == HeaderCase::Title)
             .build(connector);
         Ok(HttpClient {
             inner,
@@ -287,6 +309,7 @@ impl HttpClient {
             max_body: 64 * 1024,
             schemes: Schemes::HttpsAndHttp,
             versions: Versions::Any,
+            header_case: HeaderCase::Lower,
             user_agent: concat!("landbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
             extra_roots: Vec::new(),
         }
@@ -356,7 +379,6 @@ impl HttpClient {
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         let fields = request.headers_mut();
-        fields.insert(header::USER_AGENT, self.user_agent.clone());
         let given = headers.iter().copied();
         for (name, value) in content_type.map(|value| ("content-type", value)).into_iter().chain(given) {
             let malformed = || HttpError::Header { name: name.to_owned() };
@@ -365,6 +387,7 @@ impl HttpClient {
             value.set_sensitive(key == header::AUTHORIZATION);
             fields.append(key, value);
         }
+        fields.entry(header::USER_AGENT).or_insert_with(|| self.user_agent.clone());
         match tokio::time::timeout(self.total_timeout, self.exchange(request, &host)).await {
             Ok(result) => result,
             Err(_) => Err(HttpError::TimedOut { host, after: self.total_timeout }),

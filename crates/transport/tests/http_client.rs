@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Redirect;
 use axum::routing::{get, post};
-use landbridge_transport::http_client::{Conditional, HttpClient, HttpError, Schemes};
+use landbridge_transport::http_client::{Conditional, HeaderCase, HttpClient, HttpError, Schemes, Versions};
 use landbridge_transport::http_server::{HttpLimits, ServerHandle, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -53,6 +53,45 @@ async fn gets_and_posts() {
     assert_eq!(&form.body[..], b"text/x 1 a=b");
     let busy = client().get(&format!("{base}/busy"), &[]).await.unwrap();
     assert_eq!(busy.retry_after(), Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn the_version_that_is_asked_for_is_spoken() {
+    let version = |request: axum::extract::Request| async move { format!("{:?}", request.version()) };
+    let router = Router::new().route("/", get(version));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = serve(listener, router, HttpLimits::default(), std::future::pending()).unwrap();
+    let url = format!("http://{}/", server.local_addr());
+    for (versions, spoken) in
+        [(Versions::Any, "HTTP/1.1"), (Versions::Http1, "HTTP/1.1"), (Versions::Http2, "HTTP/2.0")]
+    {
+        let client = HttpClient::builder().versions(versions).build().unwrap();
+        assert_eq!(&client.get(&url, &[]).await.unwrap().body[..], spoken.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn header_names_are_written_in_the_case_and_order_that_are_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let client = HttpClient::builder().header_case(HeaderCase::Title).build().unwrap();
+    let (answer, seen) = tokio::join!(
+        client.get(&url, &[("x-one", "1"), ("user-agent", "me"), ("if-none-match", "\"a\"")]),
+        async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            socket.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            String::from_utf8(head).unwrap()
+        }
+    );
+    assert_eq!(answer.unwrap().status, StatusCode::NO_CONTENT);
+    let names: Vec<_> = seen.lines().skip(1).filter_map(|line| line.split(':').next()).collect();
+    let at = |name| names.iter().position(|other| *other == name).unwrap_or_else(|| panic!("{name}: {seen}"));
+    assert!(at("X-One") < at("User-Agent") && at("User-Agent") < at("If-None-Match"), "{seen}");
+    assert_eq!(seen.matches("me").count(), 1, "{seen}");
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn wrong_flags_are_refused_in_one_sentence() {
         (&["sandbox", "--chat", "nowhere"], "'nowhere'"),
         (&["sandbox", "--chat"], "--chat"),
         (&["sandbox", "--rate-limits", "maybe"], "maybe"),
-        (&["sandbox", "--calm", "--storm"], "not both"),
+        (&["sandbox", "--calm", "--storm"], "'--storm'"),
         (&["sandbox", "--fault", "tcp-reset"], "NAME=PROBABILITY"),
         (&["sandbox", "--fault", "no-such=1"], "known: http-refused"),
         (&["sandbox", "--fault", "tcp-reset=1.5"], "from 0 to 1"),

@@ -446,7 +446,7 @@ impl Talk<'_> {
         drop(stanza);
         self.delivery.taken(&outcome.taken);
         if let Some(count) = outcome.credit {
-            self.delivery.grant(count);
+            self.delivery.grant(count, state, &self.session);
         }
         // What was taken or asked for makes room for more.
         self.look |= outcome.credit.is_some() || !outcome.taken.is_empty();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::SandboxError;
 use crate::db::Entry;
 use crate::events::{EventKind, Rule};
+use crate::faults::Fault;
 use crate::router::Session;
 use crate::state::State;
 
@@ -21,6 +22,8 @@ use crate::state::State;
 const PAGE: u32 = 64;
 /// Stanzas that a client may leave without an answer before it gets no more.
 const WINDOW: usize = 1_000;
+/// Stanzas of a batch that a fault makes small, at most.
+const SMALL: u64 = 5;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -38,8 +41,12 @@ pub(super) struct Delivery {
 struct Backlog {
     /// Position of its last stanza.
     end: i64,
+    /// Stanzas in it when it was announced.
+    count: u32,
     sent: u32,
     credit: u32,
+    /// Whether its end was said already.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +72,8 @@ impl Delivery {
         if waiting.count() == 0 {
             return Ok(Some(Ib::Offline { count: 0 }.to_node(state.profile())));
         }
-        self.backlog = Some(Backlog { end: waiting.last, sent: 0, credit: state.profile().mailbox.primer });
+        let (end, count, credit) = (waiting.last, waiting.count(), state.profile().mailbox.primer);
+        self.backlog = Some(Backlog { end, count, sent: 0, credit, closed: false });
         let preview = OfflinePreview {
             count: waiting.count(),
             message: waiting.messages,
@@ -83,11 +91,20 @@ impl Delivery {
     }
 
     /// The client asks for so many more.
-    pub(super) fn grant(&mut self, count: u32) {
+    pub(super) fn grant(&mut self, count: u32, state: &State, session: &Session) {
         self.asked = true;
-        if let Some(backlog) = &mut self.backlog {
-            backlog.credit = backlog.credit.saturating_add(count);
+        let Some(backlog) = &mut self.backlog else { return };
+        let mut given = count;
+        if count > 1
+            && let Some(mut dice) = state.faults.roll(Fault::BatchSmall)
+        {
+            let most = u64::from(count - 1).min(SMALL);
+            given = 1 + u32::try_from(dice.below(most)).unwrap_or(0);
+            let (connection, jid) = (Some(session.connection), Some(&session.jid));
+            let detail = format!("{given} of the {count} stanzas that were asked for");
+            state.injected(Fault::BatchSmall, connection, jid, None, detail);
         }
+        backlog.credit = backlog.credit.saturating_add(given);
     }
 
     /// The client has taken these.
@@ -150,6 +167,13 @@ impl Delivery {
         let more = entries.len() > limit as usize;
         entries.truncate(limit as usize);
         let mut stanzas = Vec::with_capacity(entries.len() + 1);
+        if backlog.sent == 0 && !entries.is_empty() && state.faults.roll(Fault::CountFirst).is_some() {
+            backlog.closed = true;
+            stanzas.push(Ib::Offline { count: backlog.count }.to_node(state.profile()));
+            let (connection, jid) = (Some(session.connection), Some(&session.jid));
+            let detail = format!("before {} stanzas", backlog.count);
+            state.injected(Fault::CountFirst, connection, jid, None, detail);
+        }
         for entry in entries {
             stanzas.push(self.send(entry, Some(backlog.sent), state, session));
             backlog.sent += 1;
@@ -157,7 +181,7 @@ impl Delivery {
         }
         if more {
             self.backlog = Some(backlog);
-        } else {
+        } else if !backlog.closed {
             stanzas.push(Ib::Offline { count: backlog.sent }.to_node(state.profile()));
         }
         Ok(stanzas)

@@ -96,6 +96,7 @@ impl Mischief {
             }
             if view.is("message") {
                 self.message(stanza, &mut now);
+                self.repeat(stanza);
             } else {
                 now.push(self.extras(stanza.clone()));
             }
@@ -148,6 +149,21 @@ impl Mischief {
             self.say(Fault::MessageTwice, id, "at once");
             now.push(stanza.clone());
         }
+    }
+
+    /// A message that begins a session comes once more, when its keys have been used.
+    fn repeat(&mut self, stanza: &Node) {
+        let view = stanza.view();
+        let begins =
+            view.child("enc").and_then(|enc| enc.attr_str("type")).is_some_and(|kind| kind == "pkmsg");
+        if !begins {
+            return;
+        }
+        let Some(mut dice) = self.state.faults.roll(Fault::PrekeyRepeated) else { return };
+        let delay = dice.up_to(self.state.config.fault_times.reorder);
+        self.say(Fault::PrekeyRepeated, id(view).as_deref(), format!("{} ms later", delay.as_millis()));
+        self.delayed += 1;
+        self.later.insert((Instant::now() + delay, self.delayed), stanza.clone());
     }
 
     fn extras(&self, node: Node) -> Node {

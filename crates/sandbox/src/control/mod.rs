@@ -90,6 +90,8 @@ fn operations() -> Vec<Operation> {
         get_at("/magic", get(faults::magic), openapi::list_magic()),
         get_at("/clock", get(world::clock), openapi::get_clock()),
         post_at("/clock/advance", post(world::advance), openapi::advance_clock()),
+        post_at("/clock/back", post(world::set_back), openapi::set_clock_back()),
+        post_at("/push-keys/rotate", post(world::rotate), openapi::rotate_push_keys()),
         get_at("/openapi.json", get(openapi::document), openapi::get_openapi()),
     ]
 }

@@ -1,9 +1,13 @@
 //! The OpenAPI document (3.1): what each call takes and gives, with an example of each.
 
+mod phones;
+
 use axum::Json;
 use serde_json::{Map, Value, json};
 
 use super::{PATH, operations, schemas};
+
+pub(super) use phones::*;
 
 /// `GET /openapi.json`.
 pub(super) async fn document() -> Json<Value> {
@@ -122,175 +126,6 @@ fn content(schema: &str, example: Value) -> Value {
     json!({ "application/json": { "schema": schema, "example": example } })
 }
 
-fn phone_example() -> Value {
-    json!({
-        "number": "14155551001", "jid": "14155551001@s.whatsapp.net", "name": "Joe",
-        "identity": "5d4f8c1f0a7be6c5b0b9e9a0d5cf3c1a86a7c0d6a4f9c2f1e8b7d6c5a4938271",
-        "registration": 4711, "online": true, "blocked": [], "messages": 2, "unread": 1, "change": 5,
-    })
-}
-
-fn message_example() -> Value {
-    json!({
-        "seq": 1, "change": 1, "direction": "in", "peer": "1-10853634039893@interop", "id": "3EB0C431C26A1916E07E",
-        "t": 1_763_870_400, "kind": "text", "text": "Hello Joe", "state": "shown", "notify": "Alice",
-    })
-}
-
-pub(super) fn list_phones() -> Value {
-    let example = json!({ "phones": [phone_example()] });
-    Call::new("listPhones", "All test phones", "200", Some(("Phones", example))).value()
-}
-
-pub(super) fn create_phone() -> Value {
-    let call = Call::new(
-        "createPhone",
-        "Makes a test phone, a WhatsApp user; 200 with the one that is there already",
-        "201",
-        Some(("Phone", phone_example())),
-    );
-    let mut value = call.body("NewPhone", json!({ "number": "14155551001", "name": "Joe" })).value();
-    if let Some(responses) = value.get_mut("responses").and_then(Value::as_object_mut) {
-        let there = json!({ "description": "It was there", "content": content("Phone", phone_example()) });
-        responses.insert("200".to_owned(), there);
-    }
-    value
-}
-
-pub(super) fn get_phone() -> Value {
-    Call::new("getPhone", "One test phone", "200", Some(("Phone", phone_example()))).of_phone().value()
-}
-
-pub(super) fn delete_phone() -> Value {
-    let summary = "Deletes a phone: its keys and messages to it give error 404";
-    Call::new("deletePhone", summary, "204", None).of_phone().value()
-}
-
-pub(super) fn get_messages() -> Value {
-    let example = json!({ "messages": [message_example()], "change": 1 });
-    Call::new("getMessages", "What a phone shows, received and sent", "200", Some(("Messages", example)))
-        .of_phone()
-        .query(
-            "after",
-            schemas::after(),
-            "only what has changed after this change; a number of an earlier run gives all",
-        )
-        .query("wait", schemas::wait(), "seconds to wait for a change, if there is none")
-        .value()
-}
-
-pub(super) fn send_message() -> Value {
-    let example = json!({ "id": "3EB0C431C26A1916E07E" });
-    Call::new("sendMessage", "Lets a phone write a text", "202", Some(("Sent", example)))
-        .of_phone()
-        .body("NewMessage", json!({ "to": "alice", "text": "Hi Alice" }))
-        .value()
-}
-
-/// A call that lets a phone send something about a message.
-fn sends(id: &'static str, summary: &'static str, schema: &'static str, body: Value) -> Value {
-    let example = json!({ "id": "3EB0A9253FA64269E11C" });
-    Call::new(id, summary, "202", Some(("Sent", example))).of_phone().body(schema, body).value()
-}
-
-/// A call after which a phone is another one.
-fn changes(id: &'static str, summary: &'static str) -> Value {
-    let call = Call::new(id, summary, "200", Some(("Phone", phone_example())));
-    call.of_phone().body("Nothing", json!({})).value()
-}
-
-fn about_example() -> Value {
-    json!({ "peer": "alice", "id": "3EB0C431C26A1916E07E" })
-}
-
-fn text_example(text: &str) -> Value {
-    json!({ "peer": "alice", "id": "3EB0C431C26A1916E07E", "text": text })
-}
-
-pub(super) fn reply() -> Value {
-    sends("reply", "Lets a phone answer a message, quoting it", "TextAbout", text_example("Yes, at noon"))
-}
-
-pub(super) fn react() -> Value {
-    let body = json!({ "peer": "alice", "id": "3EB0C431C26A1916E07E", "emoji": "👍" });
-    sends("react", "Lets a phone react to a message; an empty emoji takes the reaction back", "React", body)
-}
-
-pub(super) fn edit() -> Value {
-    let summary = "Lets a phone give a message that it sent another text";
-    sends("edit", summary, "TextAbout", text_example("Lunch at one?"))
-}
-
-pub(super) fn revoke() -> Value {
-    sends("revoke", "Lets a phone take a message back that it sent", "About", about_example())
-}
-
-pub(super) fn garbage() -> Value {
-    let summary = "Lets a phone send what a client cannot use: a damaged ciphertext (the copy that is asked for is \
-        good), bad padding, no protobuf, a content that breaks a rule of its kind";
-    sends("sendGarbage", summary, "Garbage", json!({ "to": "alice", "what": "ciphertext" }))
-}
-
-pub(super) fn typing() -> Value {
-    let call = Call::new("type", "Lets a phone type, record or stop", "204", None).of_phone();
-    call.body("Typing", json!({ "peer": "alice", "state": "composing" })).value()
-}
-
-pub(super) fn played() -> Value {
-    let example = json!({ "ids": ["3EB0C431C26A1916E07E"] });
-    let call = Call::new("playMessage", "Lets a phone play one message", "200", Some(("ReadIds", example)));
-    call.of_phone().body("About", about_example()).value()
-}
-
-pub(super) fn ask_again() -> Value {
-    let summary = "Lets a phone ask for a message again, though it could read it; five times at most";
-    Call::new("askAgain", summary, "204", None).of_phone().body("About", about_example()).value()
-}
-
-pub(super) fn lose_session() -> Value {
-    let summary = "Lets a phone forget its session with somebody: what comes next does not open at first";
-    let call = Call::new("loseSession", summary, "204", None).of_phone();
-    call.body("Peer", json!({ "peer": "alice" })).value()
-}
-
-pub(super) fn reinstall() -> Value {
-    changes(
-        "reinstall",
-        "Sets a phone up anew: another identity, which its contacts are told of, and no session",
-    )
-}
-
-pub(super) fn offline() -> Value {
-    changes("goOffline", "Lets a phone go away: its mailbox waits, and what it is told to send")
-}
-
-pub(super) fn online() -> Value {
-    changes("comeOnline", "Lets a phone come back")
-}
-
-pub(super) fn read_messages() -> Value {
-    let example = json!({ "ids": ["3EB0C431C26A1916E07E"] });
-    Call::new(
-        "readMessages",
-        "Lets a phone read one message, or all of a chat",
-        "200",
-        Some(("ReadIds", example)),
-    )
-    .of_phone()
-    .body("Read", json!({ "peer": "alice", "id": "3EB0C431C26A1916E07E" }))
-    .value()
-}
-
-pub(super) fn block_user() -> Value {
-    let call = Call::new("blockUser", "Lets a phone block somebody", "204", None).of_phone();
-    call.body("Peer", json!({ "peer": "alice" })).value()
-}
-
-pub(super) fn unblock_user() -> Value {
-    let call = Call::new("unblockUser", "Lets a phone unblock somebody", "204", None).of_phone();
-    call.body("Peer", json!({ "peer": "alice" })).value()
-}
-
 pub(super) fn list_users() -> Value {
     let example = json!({ "users": [{
         "jid": "1-10853634039893@interop", "integrator": 1, "identifier": "alice", "name": null, "registration": 4711,
@@ -402,6 +237,18 @@ pub(super) fn advance_clock() -> Value {
     Call::new("advanceClock", "Moves the sandbox's time ahead", "200", Some(("Time", example)))
         .body("Advance", json!({ "seconds": 2_678_400 }))
         .value()
+}
+
+pub(super) fn set_clock_back() -> Value {
+    let example = json!({ "now": 1_763_870_395 });
+    Call::new("setClockBack", "Moves the sandbox's time back", "200", Some(("Time", example)))
+        .body("Back", json!({ "seconds": 5 }))
+        .value()
+}
+
+pub(super) fn rotate_push_keys() -> Value {
+    let summary = "Makes the keys that sign pushes move on by one: the standby signs, a new one stands by";
+    Call::new("rotatePushKeys", summary, "204", None).body("Nothing", json!({})).value()
 }
 
 pub(super) fn get_openapi() -> Value {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::journal::MAX_PAGE;
 use super::phones::{MAX_NAME, MAX_WAIT};
-use super::world::{MAX_ADVANCE, MAX_HELD};
+use super::world::{MAX_ADVANCE, MAX_BACK, MAX_HELD};
 use crate::Garbage;
 use crate::faults::Fault;
 
@@ -172,7 +172,7 @@ pub(super) fn all() -> Value {
         ]),
         "Fault": object(&[
             ("name", fault_name()),
-            ("layer", json!({ "enum": ["http", "tcp", "stanza", "message"] })),
+            ("layer", json!({ "enum": ["http", "tcp", "stanza", "message", "time"] })),
             ("what", text()),
             ("default", probability()),
             ("probability", probability()),
@@ -186,6 +186,7 @@ pub(super) fn all() -> Value {
         "Release": object(&[("to", user())]),
         "Time": object(&[("now", count())]),
         "Advance": object(&[("seconds", json!({ "type": "integer", "minimum": 0, "maximum": MAX_ADVANCE }))]),
+        "Back": object(&[("seconds", json!({ "type": "integer", "minimum": 0, "maximum": MAX_BACK }))]),
         "Problem": object(&[("type", text()), ("title", text()), ("status", count()), ("detail", text())]),
     })
 }

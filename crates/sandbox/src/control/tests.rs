@@ -391,6 +391,12 @@ async fn the_clock_moves_ahead() {
     let now = world.post("/clock/advance", &json!({ "seconds": 31 * 86_400 })).await.body;
     assert_eq!(now["now"], json!(1_800_000_000 + 31 * 86_400));
     assert_eq!(world.get("/users").await.body["users"], json!([]), "30 days without a connection");
+    let back = world.post("/clock/back", &json!({ "seconds": 5 })).await.body;
+    assert_eq!(back["now"], json!(1_800_000_000 + 31 * 86_400 - 5));
+    assert_eq!(
+        problem(&world.post("/clock/back", &json!({ "seconds": 86_401 })).await),
+        (422, "bad-seconds")
+    );
     world.sandbox.shutdown().await;
 }
 

@@ -11,18 +11,13 @@ use serde::Deserialize;
 use super::App;
 use super::phones::{Peer, ReadIds, Sent, message_id};
 use super::problem::Problem;
-use super::read::Body;
+use super::read::{Body, Nothing};
 use crate::{Garbage, PhoneInfo};
 
 type Shared = State<Arc<App>>;
 /// The phone's number in the path.
 type Number = Path<String>;
 type SentOr = Result<(StatusCode, Json<Sent>), Problem>;
-
-/// A body without members: a page that is open in a browser cannot send one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// A message of a chat.
 #[derive(Deserialize)]

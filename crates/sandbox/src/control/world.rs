@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::App;
 use super::problem::Problem;
-use super::read::Body;
+use super::read::{Body, Nothing};
 use crate::UserInfo;
 
 /// Most messages that are held back at once.
 pub(super) const MAX_HELD: u32 = 1_000;
 /// How far the clock is moved at most, in seconds: a hundred years.
 pub(super) const MAX_ADVANCE: u64 = 100 * 366 * 86_400;
+/// How far the clock is moved back at most, in seconds: a day.
+pub(super) const MAX_BACK: u64 = 86_400;
 
 type Shared = State<Arc<App>>;
 
@@ -97,4 +99,28 @@ pub(super) async fn advance(
     }
     app.handle.advance_clock(seconds)?;
     Ok(Json(Time { now: app.handle.clock().now() }))
+}
+
+/// Moves the clock back.
+pub(super) async fn set_back(
+    State(app): Shared,
+    Body(Advance { seconds }): Body<Advance>,
+) -> Result<Json<Time>, Problem> {
+    if seconds > MAX_BACK {
+        return Err(Problem::unusable(
+            "bad-seconds",
+            format!("the clock moves {MAX_BACK} seconds back at most"),
+        ));
+    }
+    app.handle.set_clock_back(seconds);
+    Ok(Json(Time { now: app.handle.clock().now() }))
+}
+
+/// Moves the push keys on by one.
+pub(super) async fn rotate(
+    State(app): Shared,
+    Body(Nothing {}): Body<Nothing>,
+) -> Result<StatusCode, Problem> {
+    app.handle.rotate_push_keys().await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -11,6 +11,11 @@ impl Tx<'_> {
         Ok(query.query_row([name], |row| row.get(0)).optional()?)
     }
 
+    pub(crate) fn forget_meta(&self, name: &str) -> Result<(), SandboxError> {
+        self.0.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([name])?;
+        Ok(())
+    }
+
     pub(crate) fn set_meta(&self, name: &str, value: &[u8]) -> Result<(), SandboxError> {
         self.0
             .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?

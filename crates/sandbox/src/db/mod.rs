@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::SandboxError;
 use crate::state::lock;
@@ -25,6 +26,8 @@ pub(crate) use users::{NewPhone, User, UserId};
 #[derive(Debug)]
 pub(crate) struct Db {
     connection: Mutex<Connection>,
+    /// Whether a step may wait for a disk.
+    on_disk: bool,
 }
 
 impl Db {
@@ -42,7 +45,15 @@ impl Db {
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(128);
         schema::migrate(&mut connection)?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), on_disk: data_dir.is_some() })
+    }
+
+    /// Runs a step where it may wait: a worker of the runtime hands its other tasks on first. What is in memory does not
+    /// wait, and is done in place. A runtime of one thread has nobody to hand them to.
+    fn aside<T>(&self, step: impl FnOnce() -> T) -> T {
+        let workers = self.on_disk
+            && Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if workers { tokio::task::block_in_place(step) } else { step() }
     }
 
     /// Runs one transaction; an error rolls it back.
@@ -50,12 +61,14 @@ impl Db {
         &self,
         step: impl FnOnce(&Tx<'_>) -> Result<T, SandboxError>,
     ) -> Result<T, SandboxError> {
-        let mut connection = lock(&self.connection);
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let tx = Tx(transaction);
-        let value = step(&tx)?;
-        tx.0.commit()?;
-        Ok(value)
+        self.aside(|| {
+            let mut connection = lock(&self.connection);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let tx = Tx(transaction);
+            let value = step(&tx)?;
+            tx.0.commit()?;
+            Ok(value)
+        })
     }
 
     /// Runs reads that see one state.
@@ -63,9 +76,11 @@ impl Db {
         &self,
         step: impl FnOnce(&Tx<'_>) -> Result<T, SandboxError>,
     ) -> Result<T, SandboxError> {
-        let mut connection = lock(&self.connection);
-        let tx = Tx(connection.transaction()?);
-        step(&tx)
+        self.aside(|| {
+            let mut connection = lock(&self.connection);
+            let tx = Tx(connection.transaction()?);
+            step(&tx)
+        })
     }
 }
 

@@ -34,19 +34,18 @@ pub(crate) const JWKS_PATH: &str = "/.well-known/jwks";
 struct Desk {
     state: Arc<State>,
     limits: Limits,
-    push_keys: Arc<PushKeys>,
 }
 
 /// The routes of this module. Must be called within a tokio runtime: the push keys begin to be made.
 pub(crate) fn routes(handle: SandboxHandle) -> Router {
     let state = Arc::clone(handle.state());
     let limits = Limits::new(state.config.rate_limits, &state.profile().enlistment);
-    let push_keys = PushKeys::begin(&state);
+    PushKeys::begin(&state);
     Router::new()
         // Every method comes in, so that a wrong one can be written to the journal too.
         .route(PATH, any(register::register))
         .route(JWKS_PATH, get(keys::get))
-        .with_state(Arc::new(Desk { state, limits, push_keys }))
+        .with_state(Arc::new(Desk { state, limits }))
 }
 
 /// Starts the pollers, one per partner; they end when `stop` changes.

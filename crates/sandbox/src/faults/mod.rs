@@ -12,7 +12,8 @@
 //! | `stanza` | what is done to stanzas |
 //! | `magic` | numbers that behave in a way of their own |
 //!
-//! Those of the chat connection are injected where it writes (`chat::mischief`), those of keys and test phones there.
+//! Those of the chat connection are injected where it writes (`chat::mischief`, `chat::delivery`), those of keys, test phones,
+//! fetches and the clock there.
 
 pub(crate) mod http;
 mod magic;

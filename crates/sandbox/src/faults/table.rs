@@ -18,6 +18,8 @@ pub enum Layer {
     Stanza,
     /// Messages and their keys.
     Message,
+    /// The sandbox's clock.
+    Time,
 }
 
 /// No fault has this name.
@@ -72,6 +74,12 @@ faults! {
         "The request is acted upon, and the connection breaks before the answer.";
     HttpSlow "http-slow" Http 0.05
         "A request is answered after up to 3 seconds.";
+    HttpVersion "http-version" Http 0.2
+        "A partner's key set is fetched in the other version of HTTP; if that fails, once more as ever.";
+    HttpHeaders "http-headers" Http 0.2
+        "A partner's key set is fetched with its header fields in another order and another case.";
+    JwksRotated "jwks-rotated" Http 0.01
+        "Behind an answer with the sandbox's key set, its push keys move on by one.";
     TcpSplit "tcp-split" Tcp 0.2
         "A write is split at any bytes.";
     TcpCoalesced "tcp-coalesced" Tcp 0.2
@@ -82,6 +90,8 @@ faults! {
         "A connection is reset inside a frame, the 1st to 30th.";
     HandshakeRefused "handshake-refused" Tcp 0.01
         "A connection is closed before the handshake; the next one is not.";
+    ServerKeyRotated "server-key-rotated" Tcp 0.1
+        "At a start with data of an earlier one, the chat server has another static key.";
     StanzaExtras "stanza-extras" Stanza 0.05
         "A stanza gets an unknown attribute and, unless its content is bytes, an unknown child.";
     StanzaUnknown "stanza-unknown" Stanza 0.01
@@ -92,10 +102,16 @@ faults! {
         "A request is answered after up to 10 seconds.";
     StreamEnd "stream-end" Stanza 0.01
         "The stream ends with code 503 or 515; decided once per minute of a connection.";
+    BatchSmall "batch-small" Stanza 0.05
+        "A batch of the mailbox has fewer stanzas than were asked for, 1 to 5.";
+    CountFirst "count-first" Stanza 0.01
+        "The count that ends the mailbox comes before what it counts.";
     MessageTwice "message-twice" Message 0.03
         "A message is delivered twice.";
     MessageReordered "message-reordered" Message 0.03
         "A message is overtaken by those of the next second.";
+    PrekeyRepeated "prekey-repeated" Message 0.03
+        "A message that begins a session is delivered again up to a second later.";
     RetryAsked "retry-asked" Message 0.01
         "A test phone gets a damaged copy of a message and asks for it again.";
     Undecryptable "undecryptable" Message 0.005
@@ -104,6 +120,8 @@ faults! {
         "A test phone is set up anew behind a message: its identity is another one.";
     PrekeysOut "prekeys-out" Message 0.01
         "A key bundle comes without a one-time prekey.";
+    ClockJump "clock-jump" Time 0.0
+        "The clock jumps by 5 seconds back, an hour either way or 31 days ahead; decided once per minute.";
 }
 
 impl fmt::Display for Fault {

@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use landbridge_enlist::jwks::{FetchReport, FetchRequest, Fetched};
-use landbridge_transport::HttpClient;
+use landbridge_transport::http_client::{
+    HeaderCase, HttpClient, HttpClientBuilder, HttpError, Response, Versions,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::SandboxError;
-use crate::events::EventKind;
+use crate::events::{EventKind, Rule};
+use crate::faults::Fault;
 use crate::partners::Partner;
 use crate::state::{State, chain};
+
+/// What a fetch in another guise calls itself.
+const AGENT: &str = concat!("landbridge/", env!("CARGO_PKG_VERSION"));
 
 /// Starts one task per partner. The first fetches are made at once; the tasks end when `stop` changes.
 pub(crate) fn spawn(
@@ -21,16 +27,13 @@ pub(crate) fn spawn(
     let rules = &state.profile().key_sets;
     let time = Duration::from_secs(rules.fetch_timeout_s);
     // The client follows no redirect at all, so none to another origin or to http either.
-    let client = HttpClient::builder()
-        .connect_timeout(time)
-        .total_timeout(time)
-        .max_body(rules.max_bytes)
-        .build()
-        .map_err(SandboxError::Http)?;
+    let builder = HttpClient::builder().connect_timeout(time).total_timeout(time).max_body(rules.max_bytes);
+    let client = builder.clone().build().map_err(SandboxError::Http)?;
     let task = |partner: &Arc<Partner>| Task {
         state: Arc::clone(state),
         partner: Arc::clone(partner),
         client: client.clone(),
+        builder: builder.clone(),
         stop: stop.clone(),
     };
     Ok(state.partners.iter().map(|partner| tokio::spawn(task(partner).run())).collect())
@@ -40,6 +43,8 @@ struct Task {
     state: Arc<State>,
     partner: Arc<Partner>,
     client: HttpClient,
+    /// For fetches in another guise.
+    builder: HttpClientBuilder,
     stop: watch::Receiver<bool>,
 }
 
@@ -72,7 +77,10 @@ impl Task {
     async fn fetch(&self, request: &FetchRequest) {
         let begun = Instant::now();
         let condition = request.if_none_match.as_deref().map(|tag| ("if-none-match", tag));
-        let answer = self.client.get(self.partner.jwks_url(), condition.as_slice()).await;
+        let answer = match self.disguised(condition).await {
+            Some(answer) => answer,
+            None => self.client.get(self.partner.jwks_url(), condition.as_slice()).await,
+        };
         let millis = begun.elapsed().as_millis();
         let kind = if condition.is_some() { "conditional GET" } else { "GET" };
         let now = self.state.now();
@@ -95,6 +103,51 @@ impl Task {
         };
         let integrator = self.partner.integrator().get();
         self.state.note(None, None, EventKind::KeySet { integrator, outcome });
+    }
+}
+
+impl Task {
+    /// A fetch in another version of HTTP, or with other header fields, if a fault wants it so. `None`: make it as ever.
+    async fn disguised(&self, condition: Option<(&str, &str)>) -> Option<Result<Response, HttpError>> {
+        let (faults, url) = (&self.state.faults, self.partner.jwks_url());
+        let version = faults.roll(Fault::HttpVersion);
+        let headers = faults.roll(Fault::HttpHeaders);
+        if version.is_none() && headers.is_none() {
+            return None;
+        }
+        let mut builder = self.builder.clone();
+        let mut fields: Vec<_> =
+            condition.into_iter().chain([("accept", "*/*"), ("user-agent", AGENT)]).collect();
+        let say = |fault, what: &str| self.state.injected(fault, None, None, None, format!("{url}: {what}"));
+        if let Some(mut dice) = headers {
+            let first = dice.below(fields.len() as u64);
+            fields.rotate_left(usize::try_from(first).unwrap_or(0));
+            builder = builder.header_case(HeaderCase::Title);
+            let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+            say(Fault::HttpHeaders, &format!("Title-Case, in the order {}", names.join(", ")));
+        }
+        if version.is_some() {
+            // Over TLS the version is negotiated, and is the second one with most servers.
+            let (versions, name) = match url.starts_with("https:") {
+                true => (Versions::Http1, "HTTP/1.1"),
+                false => (Versions::Http2, "HTTP/2"),
+            };
+            builder = builder.versions(versions);
+            say(Fault::HttpVersion, name);
+        }
+        let client = match builder.build() {
+            Ok(client) => client,
+            Err(error) => return Some(Err(error)),
+        };
+        match client.get(url, &fields).await {
+            // Partners have to serve both, but one that does not is not to stand still for it.
+            Err(error) if version.is_some() => {
+                let detail = format!("{url} does not answer in the other version of HTTP: {}", chain(&error));
+                self.state.note(None, None, EventKind::Unusual { rule: Rule::HTTP_VERSIONS, detail });
+                None
+            }
+            answer => Some(answer),
+        }
     }
 }
 

@@ -26,9 +26,11 @@ mod chat;
 mod error;
 mod garbage;
 mod keys;
+mod life;
 mod output;
 mod phone;
 mod receive;
+mod registry;
 mod relate;
 mod retry;
 mod send;
@@ -45,10 +47,11 @@ pub use garbage::{Garbage, UnknownGarbage};
 pub use phone::PhoneInfo;
 pub use relate::Reaction;
 
-pub(crate) use attached::{Attached, Phones, create, remove, resume};
+pub(crate) use attached::Attached;
 pub(crate) use garbage::damage;
 pub(crate) use output::Output;
 pub(crate) use phone::Phone;
+pub(crate) use registry::{Phones, create, remove, resume};
 pub(crate) use user::Done;
 
 use output::{PhoneReceipt, Trouble};

@@ -19,7 +19,8 @@ use landbridge_enlist::jwks::{self, Fetched};
 use landbridge_enlist::jwt::{self, Claims, RsaSigner};
 use landbridge_enlist::{IntegratorId, UserIdentifier};
 use landbridge_noise::{
-    ClientFinish, ClientHandshake, FrameDecoder, Intro, Opener, PinnedRoot, Sealer, StaticKeyPair,
+    ClientFinish, ClientHandshake, FrameDecoder, Intro, KnownServer, Opener, PinnedRoot, Sealer,
+    StaticKeyPair,
 };
 use landbridge_proto::login::InteropLogin;
 use landbridge_sandbox::events::{Event, EventKind};
@@ -253,6 +254,20 @@ pub async fn connect_to(
     socket.write_all(&write).await.unwrap();
     decoder.switch_to_transport();
     Client::new(socket, decoder, transport.sealer, transport.opener, profile)
+}
+
+/// Shakes hands, and leaves before the login, to learn the server's key.
+pub async fn learn(world: &World, account: &Account) -> KnownServer {
+    let trust = PinnedRoot::new(world.sandbox.root_key());
+    let mut socket = TcpStream::connect(world.sandbox.chat_addr()).await.unwrap();
+    let handshake = ClientHandshake::new(account.noise.clone(), Intro::default(), &mut rand::rng());
+    let (state, write) = handshake.xx().unwrap();
+    socket.write_all(&write).await.unwrap();
+    let mut decoder = FrameDecoder::new();
+    let hello = read_frame(&mut socket, &mut decoder).await.unwrap();
+    let ClientFinish { server, .. } =
+        state.read(&hello, &trust, NOW).unwrap().finish(&world.payload(account).encode()).unwrap();
+    server.known().clone()
 }
 
 /// A client on a socket.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::header::{ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use landbridge_curve::PrivateKey;
@@ -51,6 +51,8 @@ pub(super) struct Partner {
     answer: Mutex<Keys>,
     pub(super) fetches: AtomicUsize,
     conditional: AtomicUsize,
+    /// In which versions of HTTP it was asked.
+    pub(super) versions: Mutex<Vec<Version>>,
     /// Holds answers back while it is closed.
     pub(super) gate: watch::Sender<bool>,
 }
@@ -63,6 +65,7 @@ impl Partner {
             answer: Mutex::new(keys),
             fetches: AtomicUsize::new(0),
             conditional: AtomicUsize::new(0),
+            versions: Mutex::default(),
             gate: watch::Sender::new(true),
         });
         let router = Router::new()
@@ -92,7 +95,8 @@ impl Partner {
     }
 }
 
-async fn answer(Shared(partner): Shared<Arc<Partner>>, headers: HeaderMap) -> Response {
+async fn answer(Shared(partner): Shared<Arc<Partner>>, version: Version, headers: HeaderMap) -> Response {
+    lock(&partner.versions).push(version);
     partner.fetches.fetch_add(1, Ordering::SeqCst);
     partner.gate.subscribe().wait_for(|open| *open).await.unwrap();
     let keys = lock(&partner.answer).clone();
