@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use landbridge_partner::PushConfig;
+use landbridge_partner::media::MediaConfig;
 use landbridge_partner::wake::{ApnsConfig, FcmConfig, WebPushConfig};
 use landbridge_stanza::Profile;
 use serde::Deserialize;
@@ -62,6 +63,11 @@ pub(crate) struct PartnerSection {
     pub(crate) insecure_dev_auth: Option<bool>,
     pub(crate) tokens_per_hour: Option<u32>,
     pub(crate) allow_remote: Option<bool>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    #[serde(default)]
+    pub(crate) proxies: Vec<IpAddr>,
+    /// Hosting of media.
+    pub(crate) media: Option<MediaConfig>,
     /// WhatsApp's pushes.
     pub(crate) push: Option<PushConfig>,
     /// How Android devices are woken.
@@ -177,6 +183,8 @@ mod tests {
             insecure_dev_auth,
             tokens_per_hour,
             allow_remote,
+            proxies,
+            media,
             push,
             fcm,
             apns,
@@ -188,6 +196,8 @@ mod tests {
         else {
             panic!("a bound of 0");
         };
+        let media_base_url = media.and_then(|media| media.base_url);
+        assert!(media_base_url.is_some() && !proxies.is_empty());
         assert!(keys_url.is_some() && audience.is_some());
         assert!(fcm.is_some() && apns.unwrap().alert.is_some() && !web_push.unwrap().hosts.is_empty());
         assert!(

@@ -152,6 +152,8 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
         insecure_dev_auth,
         tokens_per_hour: args.tokens_per_hour.or(file.tokens_per_hour).unwrap_or(defaults.tokens_per_hour),
         push: PushConfig { keys_url: Some(keys_url), ..push },
+        proxies: file.proxies,
+        media: file.media.unwrap_or_default(),
         fcm: file.fcm,
         apns: file.apns,
         web_push: file.web_push,

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use landbridge_enlist::IntegratorId;
 use serde::Deserialize;
 
+use crate::media::MediaConfig;
 use crate::push::PushConfig;
 use crate::wake::{ApnsConfig, FcmConfig, WebPushConfig};
 
@@ -33,6 +34,10 @@ pub struct PartnerConfig {
     pub insecure_dev_auth: bool,
     /// Tokens that one user may have in an hour (ASSUMED).
     pub tokens_per_hour: u32,
+    /// Proxies in front of this server, whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
+    /// Hosting of media.
+    pub media: MediaConfig,
     /// WhatsApp's pushes.
     pub push: PushConfig,
     /// How Android devices are woken.
@@ -54,6 +59,8 @@ impl Default for PartnerConfig {
             dev_users: BTreeMap::new(),
             insecure_dev_auth: false,
             tokens_per_hour: 60,
+            proxies: Vec::new(),
+            media: MediaConfig::default(),
             push: PushConfig::default(),
             fcm: None,
             apns: None,
@@ -73,6 +80,8 @@ impl fmt::Debug for PartnerConfig {
             dev_users,
             insecure_dev_auth,
             tokens_per_hour,
+            proxies,
+            media,
             push,
             fcm,
             apns,
@@ -87,6 +96,8 @@ impl fmt::Debug for PartnerConfig {
             .field("dev_users", &format_args!("[{} redacted]", dev_users.len()))
             .field("insecure_dev_auth", insecure_dev_auth)
             .field("tokens_per_hour", tokens_per_hour)
+            .field("proxies", proxies)
+            .field("media", media)
             .field("push", push)
             .field("fcm", fcm)
             .field("apns", apns)

@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
+use crate::clock::Clock;
 use crate::key_source::KeySource;
 use crate::metrics::{self, Metrics};
 use crate::problem::{self, Problem};
@@ -24,6 +25,7 @@ pub(crate) struct Health {
     pub(crate) whatsapp: Arc<KeySource>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
 }
 
 impl std::fmt::Debug for Health {
@@ -74,6 +76,10 @@ async fn measured(State(health): State<Arc<Health>>) -> Response {
     metrics::gauge(&mut text, "landbridge_build_info", &[(build, 1.0)]);
     if let Ok(depth) = health.store.depth().await {
         metrics::gauge(&mut text, "landbridge_wake_queue_depth", &[(String::new(), as_f64(depth))]);
+    }
+    if let Ok(totals) = health.store.media_totals(health.clock.millis()).await {
+        metrics::gauge(&mut text, "landbridge_media_objects", &[(String::new(), as_f64(totals.objects))]);
+        metrics::gauge(&mut text, "landbridge_media_stored_bytes", &[(String::new(), as_f64(totals.bytes))]);
     }
     let issuer = format!("issuer=\"{}\"", health.whatsapp.issuer());
     if let Some(age) = health.whatsapp.age() {

@@ -28,6 +28,15 @@ pub(crate) enum Problem {
     Timeout,
     UnsupportedMediaType,
     TooLarge,
+    /// A body whose length has to be known beforehand.
+    LengthRequired,
+    /// A body that is not what it was announced as.
+    DigestMismatch(&'static str),
+    /// Not in the state that the request takes for granted.
+    Conflict(&'static str),
+    /// Another version of the upload protocol.
+    TusVersion,
+    RangeNotSatisfiable,
     /// More than a user may have.
     QuotaExceeded(&'static str),
     NotFound,
@@ -64,6 +73,28 @@ impl Problem {
                 None,
             ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", None),
+            Self::LengthRequired => {
+                (StatusCode::LENGTH_REQUIRED, "length-required", "The length of the body is not given", None)
+            }
+            Self::DigestMismatch(detail) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "digest-mismatch",
+                "The body is not what it was announced as",
+                Some(detail),
+            ),
+            Self::Conflict(detail) => (StatusCode::CONFLICT, "bad-request", "Bad request", Some(detail)),
+            Self::TusVersion => (
+                StatusCode::PRECONDITION_FAILED,
+                "bad-request",
+                "Bad request",
+                Some("Tus-Resumable is not 1.0.0"),
+            ),
+            Self::RangeNotSatisfiable => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range-not-satisfiable",
+                "The range begins behind the end",
+                None,
+            ),
             Self::QuotaExceeded(detail) => (
                 StatusCode::INSUFFICIENT_STORAGE,
                 "quota-exceeded",
@@ -99,6 +130,9 @@ impl IntoResponse for Problem {
             }
             Self::RateLimited { retry_after } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
+            }
+            Self::TusVersion => {
+                headers.insert("tus-version", HeaderValue::from_static("1.0.0"));
             }
             Self::Unavailable(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(30_u64));

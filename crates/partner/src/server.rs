@@ -22,11 +22,13 @@ use crate::health::{self, Health};
 use crate::key_files::{self, KeyFileError};
 use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
+use crate::media::{Blobs, Hosting, LocalBlobs};
 use crate::metrics::Metrics;
 use crate::push::{Bearers, Bucket, Presence};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
 use crate::routes::{self, App};
+use crate::scan_guard::ScanGuard;
 use crate::senders::{SenderError, Senders};
 use crate::store::{OpenError, SqliteStore, Store};
 use crate::wake::{Dispatcher, WakeHub, WakeSender};
@@ -56,6 +58,7 @@ pub struct PartnerBuilder {
     limits: HttpLimits,
     clock: Clock,
     store: Option<Arc<dyn Store>>,
+    blobs: Option<Arc<dyn Blobs>>,
     senders: Vec<Arc<dyn WakeSender>>,
     presence: Vec<Arc<dyn Presence>>,
 }
@@ -115,6 +118,9 @@ pub enum StartError {
     /// The database.
     #[error("the database cannot be used")]
     Store(#[source] OpenError),
+    /// The place for media.
+    #[error("the directory for media cannot be used")]
+    Blobs(#[source] std::io::Error),
     /// A way to wake devices.
     #[error("a push provider cannot be set up")]
     Sender(#[source] SenderError),
@@ -162,6 +168,13 @@ impl PartnerBuilder {
         self
     }
 
+    /// Keeps the bytes of media there instead of in the data directory.
+    #[must_use]
+    pub fn blobs(mut self, blobs: Arc<dyn Blobs>) -> Self {
+        self.blobs = Some(blobs);
+        self
+    }
+
     /// Wakes devices of one kind through this sender, besides those that are configured.
     #[must_use]
     pub fn wake_sender(mut self, sender: Arc<dyn WakeSender>) -> Self {
@@ -181,11 +194,12 @@ impl PartnerBuilder {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(self) -> Result<Partner, StartError> {
-        let Self { config, authenticator, keys, limits, clock, store, senders, presence } = self;
+        let Self { config, authenticator, keys, limits, clock, store, blobs, senders, presence } = self;
         let authenticator = choose_authenticator(&config, authenticator)?;
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
+        let media_url = config.media.base_url.as_deref().map(parse_base_url).transpose()?;
         let hub = Arc::new(WakeHub::default());
-        let data = Data::load(&config, keys, store, &hub, &clock).await?;
+        let data = Data::load(&config, keys, (store, blobs), &hub, &clock).await?;
         let (public, addr) = listen(config.addr).await?;
         let (admin, _) = listen(config.admin_addr).await?;
         let base_url = match given {
@@ -202,6 +216,9 @@ impl PartnerBuilder {
         let keys_client = HttpClient::builder().total_timeout(KEYS_TIME).build().map_err(StartError::Http)?;
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&whatsapp).poll(keys_client));
+        let hosting = Hosting::new(Arc::clone(&data.store), data.blobs, config.media.clone(), clock.clone());
+        background.spawn(Arc::clone(&hosting).sweep());
+        let media_url = media_url.unwrap_or_else(|| base_url.clone());
         let senders: Vec<_> = data.senders.all.into_iter().chain(senders).collect();
         let kinds = routes::kinds(&senders);
         let dispatcher = Arc::new(Dispatcher::start(&data.store, senders, &clock, &metrics));
@@ -211,6 +228,7 @@ impl PartnerBuilder {
             whatsapp: Arc::clone(&whatsapp),
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&data.store),
+            clock: clock.clone(),
         });
         let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
         let hub_presence = Arc::clone(&hub) as Arc<dyn Presence>;
@@ -233,6 +251,11 @@ impl PartnerBuilder {
             dispatcher,
             hub: Arc::clone(&hub),
             kinds,
+            hosting,
+            media_path: media_url.path().to_owned(),
+            media_base_url: media_url.as_str().to_owned(),
+            scan_guard: ScanGuard::new(config.media.misses_per_minute, config.media.unguarded),
+            proxies: config.proxies,
             web_push: config.web_push,
             web_push_key: data.senders.web_push_key,
         });
@@ -257,10 +280,14 @@ impl PartnerBuilder {
     }
 }
 
+/// Rows and bytes, where the operator brings other places for them than the data directory.
+type Places = (Option<Arc<dyn Store>>, Option<Arc<dyn Blobs>>);
+
 /// What is read from the data directory.
 struct Data {
     keys: SigningKeys,
     store: Arc<dyn Store>,
+    blobs: Arc<dyn Blobs>,
     senders: Senders,
 }
 
@@ -268,7 +295,7 @@ impl Data {
     async fn load(
         config: &PartnerConfig,
         keys: Option<SigningKeys>,
-        store: Option<Arc<dyn Store>>,
+        (store, blobs): Places,
         hub: &Arc<WakeHub>,
         clock: &Clock,
     ) -> Result<Self, StartError> {
@@ -289,8 +316,15 @@ impl Data {
                     Arc::new(SqliteStore::open(dir.join("partner.db")).map_err(StartError::Store)?)
                 }
             };
+            let blobs = match (blobs, data_dir) {
+                (Some(blobs), _) => blobs,
+                (None, None) => Arc::new(LocalBlobs::temporary().map_err(StartError::Blobs)?),
+                (None, Some(dir)) => {
+                    Arc::new(LocalBlobs::open(dir.join("media")).map_err(StartError::Blobs)?)
+                }
+            };
             let senders = Senders::load(&config, &hub, &clock).map_err(StartError::Sender)?;
-            Ok(Self { keys, store, senders })
+            Ok(Self { keys, store, blobs, senders })
         };
         tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?
     }
@@ -355,6 +389,7 @@ impl Partner {
             limits: HttpLimits::default(),
             clock: Clock::system(),
             store: None,
+            blobs: None,
             senders: Vec::new(),
             presence: Vec::new(),
         }

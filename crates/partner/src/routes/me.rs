@@ -24,6 +24,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request) -> Res
     app.store.forget_user(&user.user_id).await.map_err(unavailable)?;
     app.remembered.forget(&user.user_id);
     app.hub.close_user(&user.user_id);
+    app.hosting.swept_soon();
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
@@ -40,7 +41,11 @@ pub(super) async fn get(State(app): State<Arc<App>>, request: Request) -> Result
             "token_life_seconds": TOKEN_LIFE,
             "tokens_per_hour": app.tokens_per_hour,
             "request_bytes": token::MAX_BODY,
+            "media_bytes": app.hosting.config.max_bytes,
+            "media_bytes_per_day": app.hosting.config.quota_per_day,
+            "media_bytes_stored": app.hosting.config.quota_stored,
         },
+        "media_base_url": app.media_base_url,
         "wake_kinds": app.kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
         "web_push_key": app.web_push_key,
         "revision": REVISION,

@@ -1,28 +1,34 @@
 //! The public calls.
 
+mod fetch;
 mod jwks;
 mod me;
+mod media;
 mod openapi;
 mod push;
+mod range;
 mod token;
+mod uploads;
 mod wake;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use landbridge_enlist::IntegratorId;
 
 use crate::auth::{AuthError, UserAuthenticator, UserRecord};
 use crate::base_url::BaseUrl;
 use crate::clock::Clock;
 use crate::keys::SigningKeys;
+use crate::media::Hosting;
 use crate::metrics::Metrics;
 use crate::problem::{self, Problem};
 use crate::push::{Bearers, Bucket, Presence, UnknownUser};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
+use crate::scan_guard::ScanGuard;
 use crate::store::Store;
 use crate::wake::{Dispatcher, WakeHub, WakeKind, WebPushConfig};
 
@@ -51,6 +57,13 @@ pub(crate) struct App {
     pub(crate) presence: Vec<Arc<dyn Presence>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) hub: Arc<WakeHub>,
+    pub(crate) hosting: Arc<Hosting>,
+    pub(crate) media_base_url: String,
+    /// Its path.
+    pub(crate) media_path: String,
+    pub(crate) scan_guard: ScanGuard,
+    /// Whose word about the client's address is taken.
+    pub(crate) proxies: Vec<std::net::IpAddr>,
     /// Kinds of targets that are taken.
     pub(crate) kinds: Vec<WakeKind>,
     pub(crate) web_push: Option<WebPushConfig>,
@@ -65,13 +78,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/me", get(me::get).delete(me::delete))
         .route("/v1/wake-targets/{device}", put(wake::put).delete(wake::delete))
         .route("/v1/wake", get(wake::listen))
+        .route("/v1/media/by-hash/{hash}", put(media::put).head(media::head))
+        .route("/v1/media/{storage_reference}", delete(media::delete))
+        .route("/v1/uploads", post(uploads::create))
+        .route("/v1/uploads/{id}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
         .route(&format!("{}/push", app.base_url.path()), post(push::post))
         .route("/openapi.json", get(openapi::get));
     if !app.base_url.path().is_empty() {
         router = router.route(&format!("{}{JWKS_PATH}", app.base_url.path()), get(jwks::get));
     }
     router
-        .fallback(|| async { Problem::NotFound })
+        .fallback(fetch::fallback)
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(axum::middleware::from_fn(problem::finish))
         .with_state(app)

@@ -7,6 +7,7 @@
 //! Shipped: [`SqliteStore`], a file or memory. A backend of your own runs the suite of [`conformance`].
 
 pub mod conformance;
+mod media;
 mod sqlite;
 
 use async_trait::async_trait;
@@ -14,6 +15,10 @@ use thiserror::Error;
 
 use crate::wake::{Delivery, WakeKind, WakeTarget};
 
+pub use media::{
+    Begun, Committed, Complete, Deleted, Garbage, MediaIndex, MediaRow, MediaTotals, Quota, Resumable,
+    UploadRow,
+};
 pub use sqlite::{OpenError, SqliteStore};
 
 /// Devices that one user may register.
@@ -49,7 +54,7 @@ pub trait Users: Send + Sync {
     /// [`StoreError`].
     async fn find_user(&self, identifier: &str) -> Result<Option<String>, StoreError>;
 
-    /// Deletes the user with targets and everything that waits for them.
+    /// Deletes the user with targets, media and everything that waits for them.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -196,9 +201,9 @@ pub trait WakeQueue: Send + Sync {
 }
 
 /// Everything together: what a server is given.
-pub trait Store: Users + WakeTargets + WakeQueue {}
+pub trait Store: Users + WakeTargets + WakeQueue + MediaIndex {}
 
-impl<T: Users + WakeTargets + WakeQueue> Store for T {}
+impl<T: Users + WakeTargets + WakeQueue + MediaIndex> Store for T {}
 
 /// Further pushes for a user within so many milliseconds are merged (ASSUMED).
 pub const WINDOW_MS: u64 = 5_000;

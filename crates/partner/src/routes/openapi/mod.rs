@@ -13,7 +13,7 @@ use super::{App, JWKS_PATH, me::REVISION};
 
 pub(super) async fn get(State(app): State<Arc<App>>) -> Json<Value> {
     let base = app.base_url.path();
-    let mut paths = operations::all(base);
+    let mut paths = operations::all(base, &app.media_path);
     if let Some(paths) = paths.as_object_mut().filter(|_| !base.is_empty()) {
         let mut under_base = paths.get(JWKS_PATH).cloned().unwrap_or_default();
         if let Some(operation) = under_base.pointer_mut("/get/operationId") {

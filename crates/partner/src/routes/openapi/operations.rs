@@ -40,6 +40,12 @@ impl Operation {
         self
     }
 
+    fn binary(mut self, media_type: &str) -> Self {
+        let content = json!({ media_type: { "schema": { "type": "string", "format": "binary" } } });
+        self.0.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
+        self
+    }
+
     fn answer(mut self, status: u16, answer: Value) -> Self {
         if let Some(responses) = self.0.get_mut("responses").and_then(Value::as_object_mut) {
             responses.insert(status.to_string(), answer);
@@ -71,8 +77,8 @@ impl Operation {
 
 const SESSION: [u16; 3] = [401, 403, 503];
 
-/// All paths; `base` is the path of the base URL.
-pub(super) fn all(base: &str) -> Value {
+/// All paths; `base` and `media` are the paths of the base URLs.
+pub(super) fn all(base: &str, media: &str) -> Value {
     json!({
         JWKS_PATH: { "get": get_jwks() },
         (format!("{base}/push")): { "post": post_push() },
@@ -80,6 +86,16 @@ pub(super) fn all(base: &str) -> Value {
         "/v1/me": { "get": get_me(), "delete": delete_me() },
         "/v1/wake-targets/{device}": { "put": put_wake_target(), "delete": delete_wake_target() },
         "/v1/wake": { "get": get_wake() },
+        "/v1/media/by-hash/{hash}": { "put": put_media(), "head": head_media_by_hash() },
+        "/v1/media/{storage_reference}": { "delete": delete_media() },
+        "/v1/uploads": { "post": create_upload() },
+        "/v1/uploads/{id}": {
+            "get": get_upload(), "head": head_upload(), "patch": patch_upload(), "delete": delete_upload(),
+        },
+        (format!("{media}/{{storage_reference}}")): {
+            "get": get_media("getMedia", "An encrypted file, or a part of it"),
+            "head": get_media("headMedia", "The headers of an encrypted file"),
+        },
         "/openapi.json": { "get": get_openapi() },
     })
 }
@@ -118,8 +134,9 @@ fn get_me() -> Value {
     let example = json!({
         "identifier": "alice", "integrator_id": "1", "base_url": "https://foobar.com/whatsapp",
         "jwks_url": "https://foobar.com/.well-known/oauth/openid/jwks",
-        "limits": { "token_bytes": 4096, "token_life_seconds": 3600, "tokens_per_hour": 60, "request_bytes": 16384 },
-        "wake_kinds": ["socket"], "web_push_key": null, "revision": REVISION,
+        "limits": { "token_bytes": 4096, "token_life_seconds": 3600, "tokens_per_hour": 60, "request_bytes": 16384,
+            "media_bytes": 2_147_483_674_u64, "media_bytes_per_day": 2_147_483_674_u64, "media_bytes_stored": 10_737_418_240_u64 },
+        "media_base_url": "https://foobar.com/whatsapp", "wake_kinds": ["socket"], "web_push_key": null, "revision": REVISION,
     });
     Operation::new("getMe", "Who the caller is, and the figures of this server")
         .json(200, "Me", example)
@@ -162,6 +179,108 @@ fn get_wake() -> Value {
         .answer(200, json!({ "description": "A stream without end", "content": content }))
         .security("session", &SESSION)
         .problems(&[400, 507])
+        .done()
+}
+
+/// SHA-256 of 26 zero bytes, which the examples are about.
+const EXAMPLE_DIGEST: &str = "ZZ02ylY7pGItqrs2px2vr2Bgzcv4m7EudUJhmEltJyw";
+const EXAMPLE_REFERENCE: &str = "kEwqG1mPWkZ3cT0sJvYx8Lr5oQbNdU7iHf2aVzRg4Xw";
+
+fn media_example() -> Value {
+    json!({
+        "storage_reference": EXAMPLE_REFERENCE,
+        "download_path": format!("/interop/whatsapp/download/1/{EXAMPLE_REFERENCE}/"),
+        "size": 26, "sha256": EXAMPLE_DIGEST, "expires_at": "2027-01-08T12:00:00Z",
+    })
+}
+
+fn put_media() -> Value {
+    Operation::new("putMedia", "Stores an encrypted file in one request; a repeat has the same outcome")
+        .parameter("hash", "path", EXAMPLE_DIGEST)
+        .binary("application/octet-stream")
+        .json(201, "Media", media_example())
+        .json(200, "Media", media_example())
+        .security("session", &SESSION)
+        .problems(&[400, 408, 411, 413, 415, 422, 507])
+        .done()
+}
+
+fn head_media_by_hash() -> Value {
+    Operation::new("headMediaByHash", "Whether the caller has stored a file, and its reference")
+        .parameter("hash", "path", EXAMPLE_DIGEST)
+        .empty(200, "`Storage-Reference` names it")
+        .security("session", &SESSION)
+        .problems(&[404])
+        .done()
+}
+
+fn delete_media() -> Value {
+    Operation::new("deleteMedia", "Deletes a file of the caller")
+        .parameter("storage_reference", "path", EXAMPLE_REFERENCE)
+        .empty(204, "From now on it is not there")
+        .security("session", &SESSION)
+        .problems(&[404])
+        .done()
+}
+
+fn tus(operation: Operation) -> Operation {
+    operation.parameter("Tus-Resumable", "header", "1.0.0").security("session", &SESSION)
+}
+
+fn create_upload() -> Value {
+    tus(Operation::new("createUpload", "Begins a resumable upload (tus 1.0)"))
+        .parameter("Upload-Length", "header", "26")
+        .parameter("Upload-Metadata", "header", "sha256 ZZ02ylY7pGItqrs2px2vr2Bgzcv4m7EudUJhmEltJyw=")
+        .empty(201, "`Location` names the upload")
+        .problems(&[400, 412, 413, 422, 507])
+        .done()
+}
+
+const EXAMPLE_ID: &str = "3q2-796tvu_erb7v3q2-7w";
+
+fn get_upload() -> Value {
+    Operation::new("getUpload", "What a complete upload has become")
+        .parameter("id", "path", EXAMPLE_ID)
+        .json(200, "Media", media_example())
+        .security("session", &SESSION)
+        .problems(&[404])
+        .done()
+}
+
+fn head_upload() -> Value {
+    tus(Operation::new("headUpload", "How much of an upload is there"))
+        .parameter("id", "path", EXAMPLE_ID)
+        .empty(200, "`Upload-Offset`, `Upload-Length`, and `Storage-Reference` once it is complete")
+        .problems(&[404, 412])
+        .done()
+}
+
+fn patch_upload() -> Value {
+    tus(Operation::new("patchUpload", "Sends more of an upload"))
+        .parameter("id", "path", EXAMPLE_ID)
+        .parameter("Upload-Offset", "header", "0")
+        .binary("application/offset+octet-stream")
+        .empty(204, "`Upload-Offset`, and `Storage-Reference` once it is complete")
+        .problems(&[400, 404, 408, 409, 412, 413, 415, 422])
+        .done()
+}
+
+fn delete_upload() -> Value {
+    tus(Operation::new("deleteUpload", "Gives an upload up; a complete one stays an object"))
+        .parameter("id", "path", EXAMPLE_ID)
+        .empty(204, "It is not there any more")
+        .problems(&[404, 412])
+        .done()
+}
+
+fn get_media(id: &str, summary: &str) -> Value {
+    let bytes = json!({ "application/octet-stream": { "schema": { "type": "string", "format": "binary" } } });
+    Operation::new(id, summary)
+        .parameter("storage_reference", "path", EXAMPLE_REFERENCE)
+        .answer(200, json!({ "description": "The whole file", "content": bytes }))
+        .answer(206, json!({ "description": "A part of it", "content": bytes }))
+        .empty(304, "Unchanged")
+        .problems(&[404, 416, 429, 503])
         .done()
 }
 

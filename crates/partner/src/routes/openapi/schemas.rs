@@ -33,6 +33,10 @@ pub(super) fn all() -> Value {
             "integrator_id": { "type": "string", "pattern": "^[1-9][0-9]{0,2}$" },
         })),
         "Me": me(),
+        "Media": closed(json!({
+            "storage_reference": text(), "download_path": text(), "size": count(), "sha256": text(),
+            "expires_at": { "type": "string", "format": "date-time" },
+        })),
         "WakeTarget": wake_target(),
         "Problem": problem(),
     })
@@ -49,7 +53,9 @@ fn me() -> Value {
         "identifier": text(), "integrator_id": text(), "base_url": text(), "jwks_url": text(), "revision": text(),
         "limits": closed(json!({
             "token_bytes": count(), "token_life_seconds": count(), "tokens_per_hour": count(), "request_bytes": count(),
+            "media_bytes": count(), "media_bytes_per_day": count(), "media_bytes_stored": count(),
         })),
+        "media_base_url": text(),
         "wake_kinds": { "type": "array", "items": text() },
         "web_push_key": { "type": ["string", "null"] },
     }))

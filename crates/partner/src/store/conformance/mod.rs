@@ -9,8 +9,15 @@
 //! ```
 #![expect(clippy::expect_used, reason = "a test suite reports by panicking")]
 
+mod media;
+
 use super::{Counted, MAX_TARGETS, Pushed, Settlement, Store, TargetPut, WAKE_LIFE_MS, WINDOW_MS};
 use crate::wake::{Delivery, WakeKind, WakeTarget};
+
+pub use media::{
+    a_quota_counts_what_is_there_and_what_is_coming, an_upload_becomes_an_object_once,
+    expired_and_deleted_media_are_garbage, media_of_others_are_not_found, the_day_counts_what_was_deleted,
+};
 
 /// Makes a `#[tokio::test]` of each case of the [suite](crate::store::conformance); the argument gives an empty store.
 #[macro_export]
@@ -30,6 +37,11 @@ macro_rules! store_conformance {
             what_is_old_is_dropped
             a_device_that_is_heard_of_hurries
             a_forgotten_user_leaves_nothing
+            an_upload_becomes_an_object_once
+            media_of_others_are_not_found
+            a_quota_counts_what_is_there_and_what_is_coming
+            the_day_counts_what_was_deleted
+            expired_and_deleted_media_are_garbage
         }
     };
     (@cases $empty:expr => $($case:ident)*) => {

@@ -1,5 +1,6 @@
 //! The store in an SQLite file, or in memory.
 
+mod media;
 mod users;
 mod wakes;
 mod writer;
@@ -16,7 +17,8 @@ use writer::Writer;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"LBpt");
 
 /// Schema changes, in order: entry n takes a file from schema n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_wakes.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../../migrations/0001_wakes.sql"), include_str!("../../../migrations/0002_media.sql")];
 
 /// How long to wait for another process that is just closing the same file.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -80,9 +82,13 @@ impl SqliteStore {
         let failed = |cause| OpenError::Open { path: path.to_owned(), cause };
         configure(&connection).map_err(|cause| failed(cause.into()))?;
         migrate(&mut connection, path)?;
-        // What a predecessor had taken and not settled is nobody's any more: the file was locked just now.
+        // What a predecessor had taken and not settled is nobody's any more, and the requests that it served are over:
+        // the file was locked just now.
         connection
-            .execute("UPDATE deliveries SET leased_until = 0 WHERE leased_until > 0", [])
+            .execute_batch(
+                "UPDATE deliveries SET leased_until = 0 WHERE leased_until > 0;
+                 UPDATE uploads SET expires_at = 0 WHERE resumable = 0;",
+            )
             .map_err(|cause| failed(cause.into()))?;
         let writer = Writer::start(connection).map_err(|cause| failed(cause.into()))?;
         Ok(Self { writer })

@@ -43,6 +43,10 @@ impl Users for SqliteStore {
                 for table in ["users", "wake_targets", "wakes", "wake_windows", "deliveries"] {
                     db.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), [&user_id])?;
                 }
+                // Their rows go when their bytes are gone.
+                for table in ["media", "uploads"] {
+                    db.execute(&format!("UPDATE {table} SET expires_at = 0 WHERE user_id = ?1"), [&user_id])?;
+                }
                 Ok(())
             })
             .await

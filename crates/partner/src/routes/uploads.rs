@@ -1,0 +1,179 @@
+//! `/v1/uploads`: tus 1.0, core, creation and termination (ASSUMED).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::media::{check_size, described, failed, over_quota, reference_header};
+use super::push::unavailable;
+use super::{App, user};
+use crate::media::{Start, UploadError, receive};
+use crate::problem::Problem;
+use crate::store::{Complete, MediaRow, Resumable, UploadRow};
+
+const VERSION: &str = "1.0.0";
+const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const PATH: &str = "/v1/uploads";
+
+/// An answer of tus: every one names the version.
+fn tus(status: StatusCode, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Response {
+    let mut response = status.into_response();
+    response.headers_mut().extend(headers);
+    response.headers_mut().insert(RESUMABLE, HeaderValue::from_static(VERSION));
+    response
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
+    let spoken = headers.get(RESUMABLE).is_some_and(|version| version == VERSION);
+    if spoken { Ok(()) } else { Err(Problem::TusVersion) }
+}
+
+fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    let text = headers.get(name)?.to_str().ok()?;
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The digest in `Upload-Metadata`, as base64url.
+fn digest(headers: &HeaderMap) -> Option<String> {
+    let pairs = headers.get(METADATA)?.to_str().ok()?.split(',');
+    let value = pairs.filter_map(|pair| pair.trim().split_once(' ')).find(|(key, _)| *key == "sha256")?.1;
+    let digest = STANDARD.decode(value.trim()).ok().filter(|digest| digest.len() == 32)?;
+    Some(URL_SAFE_NO_PAD.encode(digest))
+}
+
+pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let user = user(&app, &head).await?;
+    check_version(&head.headers)?;
+    let size = number(&head.headers, &LENGTH).ok_or(Problem::BadRequest("Upload-Length is not a number"))?;
+    let digest = digest(&head.headers)
+        .ok_or(Problem::BadRequest("Upload-Metadata has no sha256 with 32 bytes in base64"))?;
+    check_size(&app, size)?;
+    let begun = app.hosting.begin(&user.user_id, &digest, size, Resumable::Yes).await.map_err(unavailable)?;
+    let Start::New(upload) = begun else { return Err(over_quota()) };
+    let location = HeaderValue::from_str(&format!("{PATH}/{}", upload.id));
+    Ok(tus(StatusCode::CREATED, location.ok().map(|location| (LOCATION, location))))
+}
+
+/// The caller's upload.
+async fn find(app: &App, id: &str, head: &axum::http::request::Parts) -> Result<UploadRow, Problem> {
+    let user = user(app, head).await?;
+    let found = app.store.upload(&user.user_id, id, app.hosting.now()).await.map_err(unavailable)?;
+    found.filter(|upload| upload.resumable == Resumable::Yes).ok_or(Problem::NotFound)
+}
+
+async fn offset(app: &App, upload: &UploadRow) -> Result<u64, Problem> {
+    match upload.complete {
+        Complete::Yes => Ok(upload.media.size),
+        Complete::No => app.hosting.blobs.received(&upload.id).await.map_err(|cause| failed(cause.into())),
+    }
+}
+
+/// Where the upload is, and what it has become.
+fn state(upload: &UploadRow, offset: u64) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers =
+        vec![(OFFSET, HeaderValue::from(offset)), (LENGTH, HeaderValue::from(upload.media.size))];
+    if upload.complete == Complete::Yes {
+        headers.extend(reference_header(&upload.media));
+    }
+    headers.push((CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    headers
+}
+
+/// `HEAD` tells where the upload is; `GET` what it has become.
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let upload = find(&app, &id, &head).await?;
+    if head.method == axum::http::Method::HEAD {
+        check_version(&head.headers)?;
+        let offset = offset(&app, &upload).await?;
+        return Ok(tus(StatusCode::OK, state(&upload, offset)));
+    }
+    match upload.complete {
+        Complete::Yes => Ok(Json(described(app.integrator, &upload.media)).into_response()),
+        Complete::No => Err(Problem::NotFound),
+    }
+}
+
+pub(super) async fn patch(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let mut upload = find(&app, &id, &head).await?;
+    check_version(&head.headers)?;
+    if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/offset+octet-stream") {
+        return Err(Problem::UnsupportedMediaType);
+    }
+    let Some(_appending) = app.hosting.appending(&upload.id) else {
+        return Err(Problem::Conflict("another request is sending to this upload"));
+    };
+    // It may have been completed while this request waited for nobody.
+    upload = find(&app, &id, &head).await?;
+    let before = offset(&app, &upload).await?;
+    if number(&head.headers, &OFFSET) != Some(before) {
+        return Err(Problem::Conflict("the upload is at another offset"));
+    }
+    if upload.complete == Complete::Yes {
+        return Ok(tus(StatusCode::NO_CONTENT, state(&upload, before)));
+    }
+    let after = append(&app, &upload, body, before).await?;
+    if after == upload.media.size {
+        upload.media = complete(&app, &upload).await?;
+        upload.complete = Complete::Yes;
+    }
+    Ok(tus(StatusCode::NO_CONTENT, state(&upload, after)))
+}
+
+/// Appends a body and gives the new offset. What came before a body broke off is kept.
+async fn append(app: &App, upload: &UploadRow, body: axum::body::Body, before: u64) -> Result<u64, Problem> {
+    let io = |cause: std::io::Error| failed(cause.into());
+    let mut writer = app.hosting.blobs.append(&upload.id).await.map_err(io)?;
+    let received = receive(body, upload.media.size.saturating_sub(before), Some(&mut *writer), |_| {}).await;
+    app.metrics.add("landbridge_media_bytes_total", &[("direction", "in")], received.length);
+    writer.sync().await.map_err(io)?;
+    match received.cut {
+        Some(problem) => Err(problem),
+        None => Ok(before + received.length),
+    }
+}
+
+async fn complete(app: &App, upload: &UploadRow) -> Result<MediaRow, Problem> {
+    let digest = app.hosting.digest(&upload.id).await.map_err(|cause| failed(cause.into()))?;
+    if digest != upload.media.sha256 {
+        app.hosting.give_up(&upload.id).await;
+        app.metrics.count("landbridge_uploads_total", &[("result", "mismatch")]);
+        return Err(failed(UploadError::Digest));
+    }
+    let row = app.hosting.finish(upload).await.map_err(failed)?;
+    app.metrics.count("landbridge_uploads_total", &[("result", "created")]);
+    Ok(row)
+}
+
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let upload = find(&app, &id, &head).await?;
+    check_version(&head.headers)?;
+    if upload.complete == Complete::No {
+        app.hosting.give_up(&upload.id).await;
+    }
+    Ok(tus(StatusCode::NO_CONTENT, []))
+}

@@ -1,0 +1,538 @@
+//! Hosting over a socket: what is stored, what is served, and what is neither.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use common::whatsapp::Hand;
+use common::{ALICE, Answer, config, send, until};
+use landbridge_partner::media::MediaConfig;
+use landbridge_partner::{Partner, PartnerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+const BOB: &str = "b";
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
+}
+
+fn hash(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(sha256(bytes))
+}
+
+/// Bytes of a file's length that are different for each seed.
+fn file(seed: u8, blocks: usize) -> Vec<u8> {
+    (0..blocks * 16 + 10).map(|n| (n as u8).wrapping_mul(31).wrapping_add(seed)).collect()
+}
+
+/// One request with bytes as its body; the answer's body comes as bytes, too.
+async fn call(addr: SocketAddr, line: &str, headers: &[(&str, &str)], body: &[u8]) -> (Answer, Vec<u8>) {
+    let mut request = format!("{line} HTTP/1.1\r\nHost: p\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    if !headers.iter().any(|(name, _)| *name == "Content-Length") && !body.is_empty() {
+        request += &format!("Content-Length: {}\r\n", body.len());
+    }
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(&[format!("{request}\r\n").as_bytes(), body].concat()).await;
+    let answer = common::read_all(&mut stream).await;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    (common::parse(&answer), answer[head..].to_vec())
+}
+
+async fn put(addr: SocketAddr, session: &str, bytes: &[u8]) -> Answer {
+    let authorization = format!("Bearer {session}");
+    let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/octet-stream")];
+    call(addr, &format!("PUT /v1/media/by-hash/{}", hash(bytes)), &headers, bytes).await.0
+}
+
+async fn stored(addr: SocketAddr, session: &str, bytes: &[u8]) -> String {
+    let answer = put(addr, session, bytes).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["storage_reference"].as_str().unwrap().to_owned()
+}
+
+async fn get(addr: SocketAddr, reference: &str, headers: &[(&str, &str)]) -> (Answer, Vec<u8>) {
+    call(addr, &format!("GET /{reference}"), headers, b"").await
+}
+
+/// Files below a directory.
+fn files(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_was_stored_is_served_to_the_byte() {
+    let partner = Partner::start(config()).await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(1, 10_000));
+    let answer = put(addr, ALICE, &bytes).await;
+    let json = answer.json();
+    let reference = json["storage_reference"].as_str().unwrap();
+    assert_eq!((answer.status, reference.len()), (201, 43));
+    assert_eq!(json["download_path"], format!("/interop/whatsapp/download/1/{reference}/"));
+    assert_eq!((json["size"].as_u64(), json["sha256"].as_str()), (Some(160_010), Some(&*hash(&bytes))));
+    assert!(json["expires_at"].as_str().unwrap().ends_with('Z'));
+
+    for path in [
+        reference.to_owned(),
+        format!("{reference}/"),
+        format!("{reference}?hash=x&y"),
+        format!("{reference}/?z"),
+    ] {
+        let (answer, body) = get(addr, &path, &[]).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(body == bytes, "{path}");
+        for (name, value) in [
+            ("content-type", "application/octet-stream"),
+            ("content-length", "160010"),
+            ("accept-ranges", "bytes"),
+            ("etag", &*format!("\"{}\"", hash(&bytes))),
+            ("cache-control", "public, max-age=86400, immutable, no-transform"),
+            ("x-content-type-options", "nosniff"),
+            ("content-disposition", "attachment"),
+        ] {
+            assert_eq!(answer.header(name), Some(value));
+        }
+        for absent in ["set-cookie", "content-encoding", "server", "content-range"] {
+            assert_eq!(answer.header(absent), None);
+        }
+        let (head, body) = call(addr, &format!("HEAD /{path}"), &[("Range", "bytes=0-1")], b"").await;
+        assert_eq!((head.status, head.header("content-length"), body.len()), (200, Some("160010"), 0));
+        assert_eq!(head.header("etag"), answer.header("etag"));
+    }
+
+    // A repeat has the same outcome; somebody else's is another object, and says nothing about this one.
+    let again = put(addr, ALICE, &bytes).await;
+    assert_eq!((again.status, again.json()), (200, json.clone()));
+    assert_ne!(stored(addr, BOB, &bytes).await, reference);
+}
+
+#[tokio::test]
+async fn ranges_and_validators() {
+    let partner = Partner::start(config()).await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(2, 100));
+    let reference = stored(addr, ALICE, &bytes).await;
+    let etag = format!("\"{}\"", hash(&bytes));
+    for (range, start, end) in [
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=1600-", 1600, 1610),
+        ("bytes=1600-9999999", 1600, 1610),
+        ("bytes=-10", 1600, 1610),
+        ("bytes=-99999", 0, 1610),
+    ] {
+        let (answer, body) = get(addr, &reference, &[("Range", range), ("If-Range", &etag)]).await;
+        assert_eq!(answer.status, 206, "{range}");
+        assert_eq!(answer.header("content-range"), Some(&*format!("bytes {start}-{}/1610", end - 1)));
+        assert_eq!(answer.header("content-length"), Some(&*(end - start).to_string()));
+        assert_eq!(answer.header("etag"), Some(&*etag));
+        assert!(body == bytes[start..end], "{range}");
+    }
+    for range in ["bytes=1610-", "bytes=-0"] {
+        let (answer, _) = get(addr, &reference, &[("Range", range)]).await;
+        answer.assert_problem(416, "range-not-satisfiable");
+        assert_eq!(answer.header("content-range"), Some("bytes */1610"));
+    }
+    for (name, value) in [
+        ("Range", "bytes=0-1,3-4"),
+        ("Range", "lines=0-1"),
+        ("Range", "bytes=x-"),
+        ("If-Match", "\"x\""),
+        ("If-None-Match", "\"x\""),
+    ] {
+        let (answer, body) = get(addr, &reference, &[(name, value)]).await;
+        assert_eq!((answer.status, body.len()), (200, 1610), "{name}: {value}");
+    }
+    for stale in ["\"x\"", "Tue, 24 Nov 2026 10:00:00 GMT"] {
+        let (answer, body) = get(addr, &reference, &[("Range", "bytes=0-1"), ("If-Range", stale)]).await;
+        assert_eq!((answer.status, body.len()), (200, 1610), "{stale}");
+    }
+    for known in [&*etag, "*", &format!("\"x\", W/{etag}")] {
+        let (answer, body) = get(addr, &reference, &[("If-None-Match", known), ("Range", "bytes=0-1")]).await;
+        assert_eq!((answer.status, body.len(), answer.header("etag")), (304, 0, Some(&*etag)));
+    }
+    let (answer, _) = call(addr, &format!("POST /{reference}"), &[], b"").await;
+    answer.assert_problem(405, "method-not-allowed");
+    assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+}
+
+/// Nothing tells a reference that never was from one that is no more, or is none.
+#[tokio::test]
+async fn what_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = Some(directory.path().to_owned());
+    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(3, 4));
+    let deleted = stored(addr, ALICE, &bytes).await;
+    let alice = [("Authorization", "Bearer session-of-alice")];
+    let bob = [("Authorization", "Bearer b")];
+    let line = format!("DELETE /v1/media/{deleted}");
+    send(addr, &line, &[], "").await.assert_problem(401, "unauthorized");
+    send(addr, &line, &bob, "").await.assert_problem(404, "not-found");
+    assert_eq!(send(addr, &line, &alice, "").await.status, 204);
+    send(addr, &line, &alice, "").await.assert_problem(404, "not-found");
+    let (reference, name) = (stored(addr, ALICE, &bytes).await, files(&directory.path().join("media")));
+    assert_ne!(reference, deleted, "a reference is not given twice");
+    let name = name.iter().find(|name| name.len() == 64).unwrap();
+    let mut bodies = std::collections::BTreeSet::new();
+    for path in [
+        deleted.as_str(),
+        &"A".repeat(43),
+        name,
+        "short",
+        &format!("{reference}x"),
+        &format!("{reference}//"),
+        &format!("{reference}/x"),
+        &format!("x/{reference}"),
+        &format!("/{reference}"),
+        &format!("./{reference}"),
+        &format!("../{reference}"),
+        &format!("%2e%2e/{reference}"),
+        &format!("%{:02x}{}", reference.as_bytes()[0], &reference[1..]),
+        &format!("{reference}%00"),
+        &format!("{reference}%2f"),
+        &format!("{reference}.enc"),
+        &format!("{reference}\\"),
+        "..%2f..%2fpartner.db",
+        "../partner.db",
+        "../../keys/active.pem",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "objects",
+        "uploads/",
+    ] {
+        let (answer, _) = get(addr, path, &[]).await;
+        answer.assert_problem(404, "not-found");
+        let id = answer.header("x-request-id").unwrap();
+        bodies.insert(answer.body.replace(id, "ID"));
+    }
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert!(get(addr, &reference, &[]).await.1 == bytes);
+}
+
+#[tokio::test]
+async fn uploads_that_are_not_what_they_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = Some(directory.path().to_owned());
+    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(4, 1000));
+    let good = format!("PUT /v1/media/by-hash/{}", hash(&bytes));
+    let session = ("Authorization", "Bearer session-of-alice");
+    let octets = ("Content-Type", "application/octet-stream");
+    // Another digest, and lengths that no file of this format has.
+    let mut wrong = bytes.clone();
+    wrong[5000] ^= 1;
+    call(addr, &good, &[session, octets], &wrong).await.0.assert_problem(422, "digest-mismatch");
+    for length in [16, 25, 27, 160] {
+        let odd = vec![7; length];
+        put(addr, ALICE, &odd).await.assert_problem(422, "digest-mismatch");
+    }
+    // Shorter than announced, and without an announcement.
+    let announced = ("Content-Length", "16010");
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let head = format!(
+        "{good} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer session-of-alice\r\n\
+         Content-Type: application/octet-stream\r\nContent-Length: 16010\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), &bytes[..9000]].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = common::parse(&common::read_all(&mut stream).await);
+    assert!(matches!(answer.status, 0 | 400), "{answer:?}");
+    let chunked = [session, octets, ("Transfer-Encoding", "chunked"), ("Content-Length", "")];
+    let mut body = b"3e8a\r\n".to_vec();
+    body.extend_from_slice(&bytes);
+    body.extend_from_slice(b"\r\n0\r\n\r\n");
+    let chunked: Vec<_> = chunked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let mut raw = format!("{good} HTTP/1.1\r\nHost: p\r\n");
+    for (name, value) in &chunked {
+        raw += &format!("{name}: {value}\r\n");
+    }
+    let answer = common::raw(addr, &[format!("{raw}\r\n").as_bytes(), &body].concat()).await;
+    answer.assert_problem(411, "length-required");
+    call(addr, &good, &[session, announced], &bytes).await.0.assert_problem(415, "unsupported-media-type");
+    call(addr, &good, &[octets], &bytes).await.0.assert_problem(401, "unauthorized");
+    for path in ["x", "%2e%2e", &hash(&bytes)[..42], &format!("{}=", hash(&bytes))] {
+        let line = format!("PUT /v1/media/by-hash/{path}");
+        call(addr, &line, &[session, octets], &bytes).await.0.assert_problem(400, "bad-request");
+    }
+    // Nothing of all that is kept, and nothing is in the way of the right one.
+    let media = directory.path().join("media");
+    until("the rest is swept", async || files(&media).is_empty()).await;
+    let headers = [session];
+    let line = format!("HEAD /v1/media/by-hash/{}", hash(&bytes));
+    assert_eq!(call(addr, &line, &headers, b"").await.0.status, 404);
+    let reference = stored(addr, ALICE, &bytes).await;
+    let (answer, _) = call(addr, &line, &headers, b"").await;
+    assert_eq!((answer.status, answer.header("storage-reference")), (200, Some(&*reference)));
+    assert_eq!(call(addr, &line, &[("Authorization", "Bearer b")], b"").await.0.status, 404);
+    let names = files(&media);
+    assert!(names.len() == 1 && !names[0].contains(&reference) && !names[0].contains(&hash(&bytes)));
+}
+
+#[tokio::test]
+async fn limits_and_quotas() {
+    let media =
+        MediaConfig { max_bytes: 1610, quota_per_day: 3300, misses_per_minute: 3, ..MediaConfig::default() };
+    let partner = Partner::start(PartnerConfig { media, ..config() }).await.unwrap();
+    let addr = partner.addr();
+    put(addr, ALICE, &file(1, 101)).await.assert_problem(413, "too-large");
+    let first = stored(addr, ALICE, &file(1, 100)).await;
+    stored(addr, ALICE, &file(2, 100)).await;
+    put(addr, ALICE, &file(3, 100)).await.assert_problem(507, "quota-exceeded");
+    stored(addr, BOB, &file(3, 100)).await;
+    // Who guesses has to wait, even for what is there.
+    let unknown = "A".repeat(43);
+    until("too many misses", async || {
+        let (answer, _) = get(addr, &unknown, &[]).await;
+        answer.status == 429 && answer.header("retry-after").is_some()
+    })
+    .await;
+    assert_eq!(get(addr, &first, &[]).await.0.status, 429);
+    assert_eq!(
+        common::token(addr, ALICE).await.status,
+        200,
+        "the users behind the address are not locked out"
+    );
+}
+
+#[tokio::test]
+async fn objects_end_after_45_days() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = Some(directory.path().to_owned());
+    let hand = Hand::at(1_800_000_000);
+    let partner = Partner::builder(PartnerConfig { data_dir, ..config() }).clock(hand.clock());
+    let partner = partner.start().await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(5, 10));
+    let answer = put(addr, ALICE, &bytes).await.json();
+    assert_eq!(answer["expires_at"], "2027-03-01T08:00:00Z");
+    let reference = answer["storage_reference"].as_str().unwrap();
+    hand.advance(45 * 24 * 3600 - 1);
+    assert_eq!(get(addr, reference, &[]).await.0.status, 200);
+    assert_eq!(
+        put(addr, ALICE, &bytes).await.json()["expires_at"],
+        "2027-03-01T08:00:00Z",
+        "nothing extends it"
+    );
+    hand.advance(1);
+    get(addr, reference, &[]).await.0.assert_problem(404, "not-found");
+    let next = stored(addr, ALICE, &bytes).await;
+    assert_ne!(next, reference);
+    // Another object's end makes the server look at the clock.
+    let alice = [("Authorization", "Bearer session-of-alice")];
+    assert_eq!(send(addr, &format!("DELETE /v1/media/{next}"), &alice, "").await.status, 204);
+    until("the bytes are gone", async || files(&directory.path().join("media")).is_empty()).await;
+}
+
+#[tokio::test]
+async fn objects_survive_a_restart_and_what_was_unfinished_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
+    let mut limits = landbridge_transport::HttpLimits::default();
+    limits.drain = std::time::Duration::ZERO;
+    let partner = Partner::builder(config.clone()).http_limits(limits).start().await.unwrap();
+    let bytes = file(6, 5000);
+    let reference = stored(partner.addr(), ALICE, &bytes).await;
+    let mut half = TcpStream::connect(partner.addr()).await.unwrap();
+    let other = file(7, 5000);
+    let head = format!(
+        "PUT /v1/media/by-hash/{} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer session-of-alice\r\n\
+         Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
+        hash(&other),
+        other.len()
+    );
+    half.write_all(&[head.as_bytes(), &other[..60_000]].concat()).await.unwrap();
+    let uploads = directory.path().join("media/uploads");
+    until("the upload has begun", async || !files(&uploads).is_empty()).await;
+    // As if it had been killed: nothing is drained, nobody tidies up.
+    drop(partner);
+    let partner = restart(config).await;
+    assert!(get(partner.addr(), &reference, &[]).await.1 == bytes);
+    until("the rest is swept", async || files(&uploads).is_empty()).await;
+    stored(partner.addr(), ALICE, &other).await;
+    drop(half);
+}
+
+/// The predecessor needs a moment to let go of the database.
+async fn restart(config: PartnerConfig) -> Partner {
+    loop {
+        if let Ok(partner) = Partner::start(config.clone()).await {
+            return partner;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// tus 1.0 by hand.
+struct Tus {
+    addr: SocketAddr,
+    authorization: String,
+}
+
+impl Tus {
+    fn new(addr: SocketAddr, session: &str) -> Self {
+        Self { addr, authorization: format!("Bearer {session}") }
+    }
+
+    async fn call(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let own = [("Authorization", self.authorization.as_str()), ("Tus-Resumable", "1.0.0")];
+        call(self.addr, line, &[own.as_slice(), headers].concat(), body).await.0
+    }
+
+    async fn create(&self, bytes: &[u8]) -> Answer {
+        let (length, metadata) =
+            (bytes.len().to_string(), format!("name eA==,sha256 {}", STANDARD.encode(sha256(bytes))));
+        self.call("POST /v1/uploads", &[("Upload-Length", &length), ("Upload-Metadata", &metadata)], b"")
+            .await
+    }
+
+    async fn patch(&self, location: &str, offset: usize, bytes: &[u8]) -> Answer {
+        let (offset, kind) = (offset.to_string(), ("Content-Type", "application/offset+octet-stream"));
+        self.call(&format!("PATCH {location}"), &[("Upload-Offset", &offset), kind], bytes).await
+    }
+
+    async fn offset(&self, location: &str) -> usize {
+        let answer = self.call(&format!("HEAD {location}"), &[], b"").await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{answer:?}");
+        answer.header("upload-offset").unwrap().parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_resumable_upload_over_two_servers() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
+    let partner = Partner::start(config.clone()).await.unwrap();
+    let bytes = file(8, 20_000);
+    let tus = Tus::new(partner.addr(), ALICE);
+    let created = tus.create(&bytes).await;
+    assert_eq!((created.status, created.header("tus-resumable")), (201, Some("1.0.0")));
+    let location = created.header("location").unwrap().to_owned();
+    assert_eq!(tus.offset(&location).await, 0);
+    let answer = tus.patch(&location, 0, &bytes[..100_000]).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (204, Some("100000")));
+    assert_eq!(answer.header("storage-reference"), None);
+    tus.patch(&location, 0, &bytes[..10]).await.assert_problem(409, "bad-request");
+    tus.patch(&location, 100_001, &bytes[100_001..]).await.assert_problem(409, "bad-request");
+    // Broken off in the middle: what came is kept.
+    let mut stream = TcpStream::connect(partner.addr()).await.unwrap();
+    let head = format!(
+        "PATCH {location} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer session-of-alice\r\nTus-Resumable: 1.0.0\r\n\
+         Upload-Offset: 100000\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 220010\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), &bytes[100_000..150_000]].concat()).await.unwrap();
+    until("the server has it", async || tus.offset(&location).await == 150_000).await;
+    tus.patch(&location, 150_000, b"x").await.assert_problem(409, "bad-request");
+    drop(stream);
+    until("the upload is free again", async || {
+        tus.patch(&location, 150_000, &bytes[150_000..160_000]).await.status == 204
+    })
+    .await;
+    partner.shutdown().await;
+
+    let partner = restart(config).await;
+    let tus = Tus::new(partner.addr(), ALICE);
+    assert_eq!(tus.offset(&location).await, 160_000);
+    assert_eq!(tus.call(&format!("GET {location}"), &[], b"").await.status, 404, "it is not complete");
+    Tus::new(partner.addr(), BOB).patch(&location, 160_000, b"x").await.assert_problem(404, "not-found");
+    let last = tus.patch(&location, 160_000, &bytes[160_000..]).await;
+    assert_eq!(last.status, 204, "{last:?}");
+    let reference = last.header("storage-reference").unwrap();
+    assert!(get(partner.addr(), reference, &[]).await.1 == bytes);
+    let described = tus.call(&format!("GET {location}"), &[], b"").await.json();
+    assert_eq!(described["storage_reference"], reference);
+    assert_eq!(tus.offset(&location).await, bytes.len());
+    // Whoever has it need not send it.
+    let again = tus.create(&bytes).await;
+    let again = again.header("location").unwrap();
+    let answer = tus.call(&format!("HEAD {again}"), &[], b"").await;
+    assert_eq!(answer.header("storage-reference"), Some(reference));
+    assert_eq!(answer.header("upload-offset"), Some("320010"));
+}
+
+#[tokio::test]
+async fn resumable_uploads_that_go_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = Some(directory.path().to_owned());
+    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let (tus, bytes) = (Tus::new(partner.addr(), ALICE), file(9, 100));
+    let location = async |bytes: &[u8]| tus.create(bytes).await.header("location").unwrap().to_owned();
+    // More than announced: what fits is not taken for the whole.
+    let long = location(&bytes).await;
+    tus.patch(&long, 0, &[bytes.clone(), vec![0; 16]].concat()).await.assert_problem(413, "too-large");
+    // Other bytes.
+    let mut wrong = bytes.clone();
+    wrong[0] ^= 1;
+    let other = location(&bytes).await;
+    tus.patch(&other, 0, &wrong).await.assert_problem(422, "digest-mismatch");
+    tus.call(&format!("HEAD {other}"), &[], b"").await;
+    assert_eq!(tus.call(&format!("HEAD {other}"), &[], b"").await.status, 404, "it is dropped");
+    // Given up.
+    let given_up = location(&bytes).await;
+    tus.patch(&given_up, 0, &bytes[..100]).await;
+    assert_eq!(tus.call(&format!("DELETE {given_up}"), &[], b"").await.status, 204);
+    assert_eq!(tus.call(&format!("HEAD {given_up}"), &[], b"").await.status, 404);
+    // Two at once, interleaved: each is its own.
+    let (one, two) = (file(10, 50), file(11, 50));
+    let (first, second) = (location(&one).await, location(&two).await);
+    for (start, end) in [(0, 400), (400, 810)] {
+        tus.patch(&first, start, &one[start..end]).await;
+        tus.patch(&second, start, &two[start..end]).await;
+    }
+    for (location, bytes) in [(first, one), (second, two)] {
+        let answer = tus.call(&format!("HEAD {location}"), &[], b"").await;
+        assert!(get(partner.addr(), answer.header("storage-reference").unwrap(), &[]).await.1 == bytes);
+    }
+    // Requests that are not tus.
+    let authorization = [("Authorization", "Bearer session-of-alice")];
+    let answer = call(partner.addr(), "POST /v1/uploads", &authorization, b"").await.0;
+    answer.assert_problem(412, "bad-request");
+    assert_eq!(answer.header("tus-version"), Some("1.0.0"));
+    let metadata = format!("sha256 {}", STANDARD.encode(sha256(&bytes)));
+    for (length, metadata) in [
+        ("", metadata.as_str()),
+        ("-1", &metadata),
+        ("1610", ""),
+        ("1610", "sha256 AAAA"),
+        ("1610", "sha256 !"),
+        ("1610", "md5 AAAA"),
+    ] {
+        let headers = [("Upload-Length", length), ("Upload-Metadata", metadata)];
+        tus.call("POST /v1/uploads", &headers, b"").await.assert_problem(400, "bad-request");
+    }
+    for (length, status, slug) in [("1600", 422, "digest-mismatch"), ("99999999999999", 413, "too-large")] {
+        let headers = [("Upload-Length", length), ("Upload-Metadata", metadata.as_str())];
+        tus.call("POST /v1/uploads", &headers, b"").await.assert_problem(status, slug);
+    }
+}
+
+/// A reader that stops reading holds no more than some buffers, and the others are served meanwhile.
+#[tokio::test]
+async fn a_large_object_to_a_slow_reader() {
+    let partner = Partner::start(config()).await.unwrap();
+    let (addr, bytes) = (partner.addr(), file(12, 1_000_000));
+    let reference = stored(addr, ALICE, &bytes).await;
+    let mut slow = TcpStream::connect(addr).await.unwrap();
+    slow.write_all(format!("GET /{reference} HTTP/1.1\r\nHost: p\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut first = [0; 100];
+    slow.read_exact(&mut first).await.unwrap();
+    assert!(get(addr, &reference, &[]).await.1 == bytes);
+    let rest = common::read_all(&mut slow).await;
+    assert!(rest.ends_with(&bytes[bytes.len() - 1000..]));
+}
