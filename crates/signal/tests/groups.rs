@@ -102,20 +102,6 @@ fn chains_are_kept_exactly_once_and_survive_storage() {
 }
 
 #[test]
-fn who_has_left_reads_no_further() {
-    let mut rng = StdRng::seed_from_u64(3);
-    let (mut a, mut b) = (Party::new("a", &mut rng), Party::new("b", &mut rng));
-    let own = a.address();
-    let told = group::distribution(&mut a.store, GROUP, &own, &mut rng).unwrap();
-    group::process_distribution(&mut b.store, GROUP, &own, &told).unwrap();
-    a.store.delete_sender_key(GROUP, &own).unwrap();
-    group::distribution(&mut a.store, GROUP, &own, &mut rng).unwrap();
-    let later = group::encrypt(&mut a.store, GROUP, &own, b"without b", &mut rng).unwrap();
-    let refused = group::decrypt(&mut b.store, GROUP, &own, &later, &Limits::default());
-    assert!(matches!(refused, Err(GroupError::NoSenderKey { .. })));
-}
-
-#[test]
 fn the_jump_limit_is_a_setting() {
     let mut rng = StdRng::seed_from_u64(4);
     let (mut a, mut b) = (Party::new("a", &mut rng), Party::new("b", &mut rng));
