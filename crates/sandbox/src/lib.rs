@@ -59,6 +59,7 @@ pub use embedded::EmbeddedSandbox;
 pub use error::SandboxError;
 pub use handle::SandboxHandle;
 pub use phones::{
-    Direction, Garbage, MessageState, PhoneError, PhoneInfo, PhoneMessage, Reaction, UnknownGarbage,
+    Direction, Garbage, MessageState, OutsidePhone, PhoneError, PhoneInfo, PhoneMessage, Reaction,
+    UnknownGarbage,
 };
 pub use sandbox::Sandbox;

@@ -8,6 +8,7 @@ mod groups;
 mod limits;
 mod model;
 mod pairs;
+mod phone;
 mod process;
 
 use std::{process::Command, time::Instant};

@@ -6,11 +6,12 @@ use landbridge_proto::message::Message;
 use landbridge_stanza::MessageId;
 use landbridge_stanza::blocklist::BlockAction;
 use landbridge_stanza::chatstate::ChatState;
+use landbridge_stanza::keys::UploadKeys;
 use landbridge_wire::Jid;
 
 use super::SandboxHandle;
 use crate::phones::{self, Attached, Done, Output, Phone};
-use crate::{Garbage, PhoneError, PhoneInfo, PhoneMessage, SandboxError};
+use crate::{Garbage, OutsidePhone, PhoneError, PhoneInfo, PhoneMessage, SandboxError};
 
 impl SandboxHandle {
     /// Makes a test phone: a WhatsApp user with keys and a store of its own. `number` has 5 to 15 digits. Must be called
@@ -20,6 +21,20 @@ impl SandboxHandle {
     /// [`PhoneError::Number`], [`PhoneError::Exists`], or a failure of its store.
     pub fn create_phone(&self, number: &str, name: &str) -> Result<PhoneInfo, SandboxError> {
         phones::create(&self.state, number, name).map_err(|source| failed(number, source))
+    }
+
+    /// Makes a WhatsApp user whose phone the caller plays: it announces `keys`, and its stanzas are written and read by
+    /// the caller.
+    ///
+    /// # Errors
+    /// [`PhoneError::Number`], [`PhoneError::Exists`], or a failure of the database.
+    pub fn outside_phone(
+        &self,
+        number: &str,
+        name: &str,
+        keys: &UploadKeys,
+    ) -> Result<OutsidePhone, SandboxError> {
+        OutsidePhone::attach(&self.state, number, name, keys).map_err(|source| failed(number, source))
     }
 
     /// All test phones, in the order of their numbers.

@@ -28,6 +28,7 @@ mod garbage;
 mod keys;
 mod life;
 mod output;
+mod outside;
 mod phone;
 mod receive;
 mod registry;
@@ -44,6 +45,7 @@ mod user;
 pub use chat::{Direction, MessageState, PhoneMessage};
 pub use error::PhoneError;
 pub use garbage::{Garbage, UnknownGarbage};
+pub use outside::OutsidePhone;
 pub use phone::PhoneInfo;
 pub use relate::Reaction;
 
