@@ -16,14 +16,17 @@
     reason = "a broken property is told by a panic, as in tests"
 )]
 
+mod client_sandbox;
 mod enlist;
 mod input;
 mod jwks;
 mod jwt;
+mod media;
 mod noise_certificate;
 mod noise_handshake;
 mod noise_sides;
 mod noise_stream;
+mod partner;
 mod profile;
 mod proto;
 mod proxy;
@@ -102,6 +105,14 @@ targets! {
     "proxy_header" 4200 proxy::run, proxy::seeds, "PROXY headers: whole at their length, write back the same";
     "stanza_payload" 4096 stanza::payload, stanza::payload_seeds, "typed stanzas from the wire are stable";
     "stanza_built" 1024 stanza::built, stanza::built_seeds, "typed stanzas from built nodes are stable";
+    "client_sandbox" 512 client_sandbox::run, client_sandbox::seeds, "client, phone, sandbox: all is shown once, whatever happens";
+    "media_file" 4096 media::file, media::file_seeds, "files: only the one that the message names opens, however cut";
+    "media_claim" 512 media::claim, media::claim_seeds, "what a message says of a file: whole, or refused";
+    "media_range" 64 media::range, media::range_seeds, "parts of a film: its own bytes, or refused";
+    "media_path" 2200 media::path, media::path_seeds, "download paths: stay on their server, name their file";
+    "media_preview" 600 media::preview, media::preview_seeds, "previews: a size only of what begins like a picture";
+    "push_body" 4200 partner::push, partner::push_seeds, "pushes: a second reading of the body agrees";
+    "wake_target" 2600 partner::target, partner::target_seeds, "addresses of devices: survive storing, stay in their place";
     "profile" 8192 profile::run, profile::seeds, "profiles: TOML and JSON say the same";
 }
 

@@ -115,6 +115,31 @@ fn beginnings_of_seeds_hold() {
     broken.report();
 }
 
+/// Every single changed bit of the seeds, the shortest first: refused, or as good as before.
+#[test]
+fn flips_of_seeds_hold() {
+    let mut broken = Broken::default();
+    for target in TARGETS {
+        let mut seeds = (target.seeds)();
+        seeds.sort_by_key(Vec::len);
+        let (begin, mut flips) = (Instant::now(), 0);
+        'seeds: for seed in &mut seeds {
+            for bit in 0..8 * seed.len() {
+                seed[bit / 8] ^= 1 << (bit % 8);
+                let held =
+                    begin.elapsed() <= TIME && broken.check(target, seed, || format!("bit {bit} of a seed"));
+                seed[bit / 8] ^= 1 << (bit % 8);
+                if !held {
+                    break 'seeds;
+                }
+                flips += 1;
+            }
+        }
+        println!("{}: {flips} flips", target.name);
+    }
+    broken.report();
+}
+
 /// `LANDBRIDGE_FUZZ_SEED` chooses another sequence than 1.
 #[test]
 fn changed_seeds_hold() {

@@ -1,5 +1,7 @@
 //! Coverage-guided fuzzing on the stable toolchain: libFuzzer over the targets of `fuzz/`.
 
+mod table;
+
 use std::{
     ffi::OsStr,
     fs,
@@ -22,6 +24,9 @@ pub(crate) struct FuzzArgs {
     /// Print the targets and what each is about.
     #[arg(long)]
     list: bool,
+    /// Add what was done to the table `fuzz/executions.tsv`.
+    #[arg(long)]
+    record: bool,
     /// Afterwards keep the fewest inputs that reach as much in `fuzz/corpus`, instead of what is there.
     #[arg(long)]
     minimise: bool,
@@ -53,11 +58,12 @@ struct Target {
     about: String,
 }
 
-struct Figures {
-    executions: u64,
-    per_second: u64,
-    corpus: usize,
-    crashes: usize,
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) executions: u64,
+    pub(crate) per_second: u64,
+    pub(crate) corpus: usize,
+    pub(crate) crashes: usize,
 }
 
 pub(crate) fn run(args: &FuzzArgs) -> Outcome {
@@ -78,6 +84,9 @@ pub(crate) fn run(args: &FuzzArgs) -> Outcome {
         println!("{:<20} {executions:>12} {per_second:>9} {corpus:>8} {found:>8}", target.name);
         all += executions;
         crashes += found;
+        if args.record {
+            table::record(&root().join("fuzz/executions.tsv"), &target.name, args.seconds, &figures)?;
+        }
         if args.minimise && found == 0 {
             minimise(&fuzzer, target)?;
         }

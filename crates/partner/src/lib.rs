@@ -58,6 +58,8 @@ pub use config::PartnerConfig;
 pub use key_files::KeyFileError;
 pub use keys::{BadSigningKeys, SigningKeys};
 pub use problem::PROBLEM_BASE;
-pub use push::{Presence, PushConfig, UnknownUser, WHATSAPP_KEYS_URL};
+pub use push::{
+    BadPush, MAX_PUSH_TO, Presence, PushConfig, UnknownUser, WHATSAPP_KEYS_URL, recipient as push_recipient,
+};
 pub use senders::SenderError;
 pub use server::{Partner, PartnerBuilder, StartError};

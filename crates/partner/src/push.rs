@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use landbridge_enlist::jwt::{Profile, RejectReason, Verifier};
 use serde::Deserialize;
+use thiserror::Error;
 
 use crate::key_source::KeySource;
 use crate::metrics::Metrics;
@@ -13,6 +14,50 @@ use crate::wake::WakeHub;
 
 /// WhatsApp's key set (SEED).
 pub const WHATSAPP_KEYS_URL: &str = "https://whatsapp.com/.well-known/jwks";
+
+/// Longest identifier in a push, in characters (SEED).
+pub const MAX_PUSH_TO: usize = 40;
+
+/// What WhatsApp says. Unknown members are ignored.
+#[derive(Deserialize)]
+struct Push {
+    to: String,
+}
+
+/// Why a body is no push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BadPush {
+    /// No JSON object, or one without a string `to`.
+    #[error("{}", self.sentence())]
+    Object,
+    /// Nobody, or more characters than an identifier has.
+    #[error("{}", self.sentence())]
+    To,
+}
+
+impl BadPush {
+    /// The whole message.
+    pub(crate) const fn sentence(&self) -> &'static str {
+        match *self {
+            Self::Object => "the body is not the expected JSON object",
+            Self::To => "to is not a string of 1 to 40 characters",
+        }
+    }
+}
+
+/// Whom a push of WhatsApp is for: reads the body of `POST {base}/push`, `{"to": identifier}` (SEED).
+///
+/// # Errors
+/// [`BadPush`].
+pub fn recipient(body: &[u8]) -> Result<String, BadPush> {
+    // An array would do for serde as well, and is none.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(BadPush::Object);
+    }
+    let Push { to } = serde_json::from_slice(body).map_err(|_| BadPush::Object)?;
+    if (1..=MAX_PUSH_TO).contains(&to.chars().count()) { Ok(to) } else { Err(BadPush::To) }
+}
 
 /// What a push for an identifier that nobody has is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -14,7 +14,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `steps` | what may happen next |
+//! | `steps`, `choice` | what may happen next, and what decides it |
 //! | `wire`, `disk` | networks that fail, processes that are killed |
 //! | `client`, `partner`, `world` | the parties |
 //! | `ledger`, `recorder` | the reference model, and the book of all ciphertexts |
@@ -22,6 +22,7 @@
 //! | `heal` | the end: everything has to come right |
 //! | `trace` | what happened, and the hash over it |
 
+mod choice;
 mod client;
 mod disk;
 mod excuses;
@@ -36,6 +37,7 @@ mod trace;
 mod wire;
 mod world;
 
+use choice::Choices;
 pub use landbridge_sandbox::Calm;
 use trace::Trace;
 use world::{World, lock};
@@ -112,6 +114,19 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// [`Failure`]: something did not hold, or the simulation itself could not go on.
 pub fn simulate(config: &Config) -> Result<Report, Box<Failure>> {
+    on_this_thread(config, Choices::of_seed(config.seed))
+}
+
+/// As [`simulate`], but the steps are those of a script, which any bytes are: for fuzzers, which learn what the bytes do.
+/// The run has at most `config.steps` steps and ends with the script.
+///
+/// # Errors
+/// The same.
+pub fn follow(config: &Config, script: &[u8]) -> Result<Report, Box<Failure>> {
+    on_this_thread(config, Choices::of_script(script))
+}
+
+fn on_this_thread(config: &Config, choices: Choices) -> Result<Report, Box<Failure>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let failed = |violation: String| {
         Box::new(Failure {
@@ -130,12 +145,12 @@ pub fn simulate(config: &Config) -> Result<Report, Box<Failure>> {
     let trace = Trace::new();
     drop(enter);
     let logs = tracing::Dispatch::new(logs::Logs(trace.clone()));
-    tracing::dispatcher::with_default(&logs, || runtime.block_on(run(config, &trace)))
+    tracing::dispatcher::with_default(&logs, || runtime.block_on(run(config, choices, &trace)))
 }
 
-async fn run(config: &Config, trace: &Trace) -> Result<Report, Box<Failure>> {
+async fn run(config: &Config, choices: Choices, trace: &Trace) -> Result<Report, Box<Failure>> {
     let mut step = 0;
-    let outcome = scenario(config, trace, &mut step).await;
+    let outcome = scenario(config, choices, trace, &mut step).await;
     if let Err(error) = &outcome {
         trace.violation(heal::broken(&**error));
     }
@@ -151,11 +166,16 @@ async fn run(config: &Config, trace: &Trace) -> Result<Report, Box<Failure>> {
     }
 }
 
-async fn scenario(config: &Config, trace: &Trace, step: &mut usize) -> Result<Report, Broken> {
-    let mut world = World::new(config, trace)?;
+async fn scenario(
+    config: &Config,
+    choices: Choices,
+    trace: &Trace,
+    step: &mut usize,
+) -> Result<Report, Broken> {
+    let mut world = World::new(config, choices, trace)?;
     let mut healed_after = 0;
     world.begin().await?;
-    while *step < config.steps && trace.violations().is_empty() {
+    while *step < config.steps && !world.choices.are_over() && trace.violations().is_empty() {
         *step += 1;
         world.take_step().await?;
     }
@@ -169,7 +189,7 @@ async fn scenario(config: &Config, trace: &Trace, step: &mut usize) -> Result<Re
     };
     let report = Report {
         seed: config.seed,
-        steps: config.steps,
+        steps: *step,
         seconds: trace.seconds(),
         healed_after,
         promised,

@@ -90,7 +90,7 @@ impl World {
     /// Does one thing, and lets some time pass.
     pub(crate) async fn take_step(&mut self) -> Result<(), Broken> {
         let total: u64 = WEIGHTS.iter().map(|(weight, _)| weight).sum();
-        let mut drawn = self.rng.below(total);
+        let mut drawn = self.choices.below(total);
         let kind = WEIGHTS.iter().find(|(weight, _)| match drawn.checked_sub(*weight) {
             Some(rest) => {
                 drawn = rest;
@@ -101,11 +101,11 @@ impl World {
         if let Some((_, kind)) = kind {
             self.act(*kind).await?;
         }
-        let pause = match self.rng.below(10) {
+        let pause = match self.choices.below(10) {
             0..3 => 0,
-            3..8 => self.rng.below(300),
-            8 => self.rng.below(3_000),
-            _ => self.rng.below(30_000),
+            3..8 => self.choices.below(300),
+            8 => self.choices.below(3_000),
+            _ => self.choices.below(30_000),
         };
         sleep(Duration::from_millis(pause)).await;
         self.observe();
@@ -113,14 +113,14 @@ impl World {
     }
 
     async fn act(&mut self, kind: Step) -> Result<(), Broken> {
-        let client = self.rng.index(self.clients.len());
-        let phone = self.rng.index(self.phones.len());
+        let client = self.choices.index(self.clients.len());
+        let phone = self.choices.index(self.phones.len());
         match kind {
             Step::ClientWrites => self.client_writes(client, phone),
             Step::PhoneWrites => self.phone_writes(phone, client),
             Step::Burst => {
-                for _ in 0..2 + self.rng.below(8) {
-                    match self.rng.below(2) {
+                for _ in 0..2 + self.choices.below(8) {
+                    match self.choices.below(2) {
                         0 => self.client_writes(client, phone),
                         _ => self.phone_writes(phone, client),
                     }
@@ -143,11 +143,11 @@ impl World {
                 self.start(client).await?;
             }
             Step::Hold => {
-                let to = if self.rng.below(2) == 0 { Party::Client(client) } else { Party::Phone(phone) };
+                let to = if self.choices.below(2) == 0 { Party::Client(client) } else { Party::Phone(phone) };
                 self.hold(to);
             }
             Step::Release => {
-                let to = if self.rng.below(2) == 0 { Party::Client(client) } else { Party::Phone(phone) };
+                let to = if self.choices.below(2) == 0 { Party::Client(client) } else { Party::Phone(phone) };
                 self.release(to);
             }
             Step::ClientBlocks => self.client_blocks(client, phone),
@@ -155,14 +155,14 @@ impl World {
             Step::ClientUnblocks | Step::PhoneUnblocks => {
                 let blocks = lock(&self.shared.ledger).blocks();
                 if !blocks.is_empty()
-                    && let Some((who, whom)) = blocks.get(self.rng.index(blocks.len()))
+                    && let Some((who, whom)) = blocks.get(self.choices.index(blocks.len()))
                 {
                     self.unblock(*who, *whom);
                 }
             }
             Step::ClockJumps => self.clock_jumps(),
             Step::ClockWrong => {
-                let behind = self.rng.below(60);
+                let behind = self.choices.below(60);
                 self.step(&format!("the clock of c{client} is {behind} s behind"));
                 if let Some(seat) = self.clients.get(client) {
                     seat.behind.store(behind, Ordering::Relaxed);
@@ -174,9 +174,9 @@ impl World {
     }
 
     fn network_or_death(&mut self, kind: Step, client: usize) {
-        let more = self.rng.below(12);
-        let seconds = 1 + self.rng.below(30);
-        let (up, down) = match self.rng.below(3) {
+        let more = self.choices.below(12);
+        let seconds = 1 + self.choices.below(30);
+        let (up, down) = match self.choices.below(3) {
             0 => (true, true),
             1 => (true, false),
             _ => (false, true),
@@ -259,7 +259,7 @@ impl World {
     }
 
     fn hold(&mut self, to: Party) {
-        let (count, seed) = (2 + self.rng.below(4), self.rng.below(u64::MAX));
+        let (count, seed) = (2 + self.choices.below(4), self.choices.below(u64::MAX));
         let count = u32::try_from(count).unwrap_or(2);
         self.release(to);
         self.step(&format!("the next {count} messages to {to} are held back"));
@@ -317,10 +317,10 @@ impl World {
     }
 
     fn clock_jumps(&mut self) {
-        let seconds = match self.rng.below(3) {
-            0 => 60 + self.rng.below(600),
-            1 => 3_600 + self.rng.below(20_000),
-            _ => 86_400 + self.rng.below(86_400),
+        let seconds = match self.choices.below(3) {
+            0 => 60 + self.choices.below(600),
+            1 => 3_600 + self.choices.below(20_000),
+            _ => 86_400 + self.choices.below(86_400),
         };
         if self.jumped + seconds > JUMPS {
             return;

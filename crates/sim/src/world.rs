@@ -14,9 +14,9 @@ use landbridge_sandbox::events::{Event, EventKind, Rule};
 use landbridge_sandbox::{
     Clock, Direction, EmbeddedSandbox, MessageState, RateLimits, SandboxConfig, SandboxHandle,
 };
-use rand_chacha::ChaCha20Rng;
 use tokio::time::Instant;
 
+use crate::choice::Choices;
 use crate::client::{Birth, Life, Skewed};
 use crate::disk::Fate;
 use crate::excuses::{self, Excuses};
@@ -90,7 +90,7 @@ pub(crate) struct World {
     http: HttpClient,
     pub(crate) clients: Vec<Seat>,
     pub(crate) phones: Vec<PhoneSeat>,
-    pub(crate) rng: ChaCha20Rng,
+    pub(crate) choices: Choices,
     /// Seconds that the clock was moved ahead, and when last.
     pub(crate) jumped: u64,
     pub(crate) jumped_at: Option<Instant>,
@@ -106,7 +106,7 @@ pub(crate) struct World {
 
 impl World {
     /// Makes everybody. Nobody is connected yet but the phones.
-    pub(crate) fn new(config: &Config, trace: &Trace) -> Result<Self, Broken> {
+    pub(crate) fn new(config: &Config, choices: Choices, trace: &Trace) -> Result<Self, Broken> {
         let seed = config.seed;
         let mut profile = Profile::default();
         profile.keys.first_batch = PREKEYS;
@@ -136,7 +136,7 @@ impl World {
             http: HttpClient::builder().build()?,
             clients: Vec::new(),
             phones: Vec::new(),
-            rng: source(seed, "steps", 0),
+            choices,
             jumped: 0,
             jumped_at: None,
             journal_at: 0,

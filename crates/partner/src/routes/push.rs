@@ -6,25 +6,16 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
 use super::App;
 use crate::auth::bearer;
 use crate::body;
 use crate::problem::Problem;
-use crate::push::UnknownUser;
+use crate::push::{UnknownUser, recipient};
 use crate::store::{Pushed, StoreError};
 
 /// Longest body, in bytes (ASSUMED).
 const MAX_BODY: usize = 4 * 1024;
-/// Longest identifier, in characters (SEED).
-const MAX_TO: usize = 40;
-
-/// What WhatsApp says. Unknown members are ignored.
-#[derive(Deserialize)]
-struct Push {
-    to: String,
-}
 
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let outcome = accept(&app, request).await;
@@ -51,10 +42,7 @@ async fn accept(app: &App, request: Request) -> Result<&'static str, Problem> {
     app.bearers.verify(token, app.clock.seconds()).await.map_err(|_| Problem::InvalidToken)?;
     body::check_json(&head.headers)?;
     let body = body::read(&head.headers, body, MAX_BODY).await?;
-    let Push { to } = body::object(&body)?;
-    if !(1..=MAX_TO).contains(&to.chars().count()) {
-        return Err(Problem::BadRequest("to is not a string of 1 to 40 characters"));
-    }
+    let to = recipient(&body).map_err(|wrong| Problem::BadRequest(wrong.sentence()))?;
     wake(app, &to).await
 }
 
