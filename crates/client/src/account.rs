@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use landbridge_curve::PrivateKey;
 use landbridge_enlist::{
@@ -12,12 +11,13 @@ use landbridge_enlist::{
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId, prekeys};
 use landbridge_stanza::account::DeleteAccount;
 use landbridge_stanza::profile::EnlistmentForm;
-use landbridge_store::{Account, Enlistment, StoreTx};
+use landbridge_store::{Account, Enlistment, Fact, StoreTx};
 use landbridge_transport::HttpError;
 use landbridge_wire::Jid;
 
 use crate::client::Inner;
 use crate::error::{Ending, Error};
+use crate::event::Event;
 use crate::session::Session;
 use crate::token::Freshness;
 
@@ -36,8 +36,44 @@ pub(crate) async fn enlist(inner: &Arc<Inner>, identifier: &str, integrator: u16
     request(inner, &prepared).await
 }
 
+/// When the account was last enlisted anew, in unix seconds.
+const REENLISTED: Fact = Fact::new("client.reenlisted");
+
+/// Notes that WhatsApp has forgotten the account, and tells the application.
+pub(crate) async fn lapsed(inner: &Arc<Inner>) {
+    let now = inner.clock.now();
+    let step = move |tx: &mut dyn StoreTx| match tx.account()?.map(|account| account.enlistment) {
+        Some(Enlistment::Enlisted { login, .. }) => {
+            tx.set_enlistment(&Enlistment::Lapsed { login: login.clone(), at: now })?;
+            Ok::<_, Error>(Some(login))
+        }
+        _ => Ok(None),
+    };
+    match inner.vault.write(step).await {
+        Ok(Some(login)) => {
+            if let Ok(address) = login.parse() {
+                inner.events.push(Event::MustReenlist { address });
+            }
+        }
+        Ok(None) => {}
+        // The next login is refused in the same way.
+        Err(error) => tracing::warn!(error = error.for_log(), "the lapse could not be noted"),
+    }
+}
+
+/// Enlists the account anew without being asked, unless that was done a short while ago. Whether it was.
+pub(crate) async fn reenlist_by_itself(inner: &Arc<Inner>) -> Result<bool, Error> {
+    let last = inner.vault.read(|tx| tx.fact(REENLISTED).map_err(Error::from)).await?;
+    let last = last.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.parse::<u64>().ok());
+    let every = inner.profile.login.reenlist_every_s;
+    if last.is_some_and(|at| inner.clock.now() < at.saturating_add(every)) {
+        return Ok(false);
+    }
+    reenlist(inner).await.map(|_| true)
+}
+
 /// Enlists the stored account anew, with the same keys: WhatsApp has forgotten it.
-pub(crate) async fn reenlist(inner: &Arc<Inner>) -> Result<(), Error> {
+pub(crate) async fn reenlist(inner: &Arc<Inner>) -> Result<Jid, Error> {
     let now = inner.clock.now();
     let step = move |tx: &mut dyn StoreTx| {
         let account = tx.account()?.ok_or(Error::NotEnlisted)?;
@@ -57,7 +93,9 @@ pub(crate) async fn reenlist(inner: &Arc<Inner>) -> Result<(), Error> {
         Ok::<_, Error>(Some(Prepared { account, signed }))
     };
     let prepared = inner.vault.write(step).await?.ok_or(Error::NotEnlisted)?;
-    request(inner, &prepared).await.map(drop)
+    let address = request(inner, &prepared).await?;
+    inner.events.push(Event::Reenlisted { address: address.clone() });
+    Ok(address)
 }
 
 pub(crate) async fn address(inner: &Arc<Inner>) -> Result<Option<Jid>, Error> {
@@ -217,6 +255,7 @@ async fn keep_login(inner: &Arc<Inner>, login: Login, prepared: &Prepared) -> Re
         if again {
             // The server has forgotten every key but the one that the request carried.
             tx.reoffer_all()?;
+            tx.set_fact(REENLISTED, Some(now.to_string().as_bytes()))?;
         }
         tx.set_enlistment(&Enlistment::Enlisted { login: text, at: now })?;
         tx.mark_signed_uploaded(signed)?;
@@ -232,7 +271,7 @@ pub(crate) async fn after_active(session: Arc<Session>) -> Result<(), Error> {
         return finish_deletion(&session).await;
     }
     // Each of these can wait for the next login, so one that is refused does not keep the others from being tried.
-    for outcome in [crate::keys::look_after(&session).await, crate::blocking::fetch(&session).await] {
+    for outcome in [crate::own_keys::look_after(&session).await, crate::blocking::fetch(&session).await] {
         match outcome {
             Ok(()) => {}
             Err(error @ (Error::Store { .. } | Error::Disconnected { .. })) => return Err(error),
@@ -246,18 +285,39 @@ pub(crate) async fn after_active(session: Arc<Session>) -> Result<(), Error> {
 }
 
 pub(crate) async fn delete(inner: &Arc<Inner>) -> Result<(), Error> {
-    let session = inner.session()?;
     let now = inner.clock.now();
+    let connected = inner.session().is_ok();
     let step = move |tx: &mut dyn StoreTx| {
         let account = tx.account()?.ok_or(Error::NotEnlisted)?;
-        if let Enlistment::Enlisted { login, .. } = account.enlistment {
-            tx.set_enlistment(&Enlistment::Deleting { login, at: now })?;
+        match account.enlistment {
+            // The server knows no such account: what is left to be deleted is here.
+            Enlistment::Prepared | Enlistment::Lapsed { .. } => {
+                tx.wipe_keys(now)?;
+                return Ok(Wish::Done);
+            }
+            _ if !connected => return Err(Error::NotConnected),
+            Enlistment::Enlisted { login, .. } => {
+                tx.set_enlistment(&Enlistment::Deleting { login, at: now })?;
+            }
+            Enlistment::Deleting { .. } => {}
         }
-        Ok::<_, Error>(())
+        Ok::<_, Error>(Wish::ToldTheServer)
     };
-    inner.vault.write(step).await?;
-    inner.deleting.store(true, Ordering::Relaxed);
-    finish_deletion(&session).await
+    match inner.vault.write(step).await? {
+        Wish::Done => inner.events.moved.notify_waiters(),
+        Wish::ToldTheServer => {
+            inner.deleting.store(true, Ordering::Relaxed);
+            finish_deletion(&inner.session()?).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What the wish to delete the account has led to.
+enum Wish {
+    Done,
+    /// Or will be, after the next login.
+    ToldTheServer,
 }
 
 async fn finish_deletion(session: &Arc<Session>) -> Result<(), Error> {
@@ -272,6 +332,9 @@ async fn finish_deletion(session: &Arc<Session>) -> Result<(), Error> {
     }
     let now = session.inner.clock.now();
     session.inner.vault.write(move |tx| tx.wipe_keys(now).map_err(Error::from)).await?;
+    session.inner.deleting.store(false, Ordering::Relaxed);
+    // Messages that waited have failed with the account.
+    session.inner.events.moved.notify_waiters();
     session.end(Ending::Requested);
     Ok(())
 }
@@ -287,11 +350,6 @@ async fn take_back(session: &Arc<Session>) -> Result<(), Error> {
     session.inner.vault.write(step).await?;
     session.inner.deleting.store(false, Ordering::Relaxed);
     Ok(())
-}
-
-/// Time between two enlistments that a refused login caused.
-pub(crate) fn between_enlistments(inner: &Inner) -> Duration {
-    Duration::from_secs(inner.profile.login.reenlist_every_s)
 }
 
 /// The account's own address as text; empty without an account.

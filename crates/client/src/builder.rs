@@ -1,12 +1,11 @@
 //! Putting a client together.
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use landbridge_noise::{PinnedRoot, PublicKey, ServerTrust};
 use landbridge_proto::login::Device;
-use landbridge_signal::TrustPolicy;
 use landbridge_stanza::Profile;
 use landbridge_store::ClientStore;
 use landbridge_transport::{HttpClient, TcpTransport, Transport};
@@ -16,9 +15,11 @@ use tokio::sync::Notify;
 use crate::client::{Client, Inner, Link, ReadReceipts};
 use crate::error::Error;
 use crate::event::EventQueue;
+use crate::messages::flood::Floods;
 use crate::seams::{Clock, SharedRng, SystemClock};
 use crate::token::TokenSource;
 use crate::trace::{TraceSink, TracedStanza, Tracer};
+use crate::trust::IdentityPolicy;
 use crate::vault::Vault;
 
 /// Settings of a [`Client`]. A store, a token source and a way to the chat server are needed; the rest has defaults.
@@ -36,7 +37,7 @@ pub struct ClientBuilder {
     push_name: Option<String>,
     device: Option<Device>,
     read_receipts: ReadReceipts,
-    trust_policy: TrustPolicy,
+    identity_policy: IdentityPolicy,
     clock: Option<Arc<dyn Clock>>,
     rng: Option<SharedRng>,
     trace: Option<TraceSink>,
@@ -128,10 +129,10 @@ impl ClientBuilder {
         self
     }
 
-    /// What happens when a peer's identity changes. It is accepted and told, as WhatsApp's own apps do.
+    /// What happens when a peer's identity changes. It is told, and sending is held if the user had verified the peer.
     #[must_use]
-    pub fn trust_policy(mut self, policy: TrustPolicy) -> Self {
-        self.trust_policy = policy;
+    pub fn identity_policy(mut self, policy: IdentityPolicy) -> Self {
+        self.identity_policy = policy;
         self
     }
 
@@ -202,7 +203,7 @@ impl ClientBuilder {
             push_name: self.push_name,
             device: self.device,
             read_receipts: self.read_receipts,
-            trust_policy: self.trust_policy,
+            identity_policy: self.identity_policy,
             transport,
             trust: self.trust.unwrap_or_else(|| Arc::new(PinnedRoot::new(root))),
             tokens: self.tokens.ok_or_else(|| missing("no token source was given"))?,
@@ -221,7 +222,10 @@ impl ClientBuilder {
             resumption_failed: AtomicBool::new(false),
             woken: Notify::new(),
             last_wake: Mutex::new(None),
+            running: AtomicUsize::new(0),
+            unanswered_login: Mutex::new(None),
             deleting: AtomicBool::new(false),
+            floods: Floods::default(),
             profile: Arc::new(profile),
         }))
     }

@@ -1,13 +1,12 @@
 //! The handle, and what stands behind it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use landbridge_noise::ServerTrust;
 use landbridge_proto::content;
 use landbridge_proto::login::Device;
-use landbridge_signal::TrustPolicy;
 use landbridge_stanza::chatstate::{ChatState, ChatStateOut};
 use landbridge_stanza::{MessageId, Profile};
 use landbridge_store::OutState;
@@ -24,15 +23,23 @@ use crate::event::{Event, EventQueue, Events};
 use crate::fetch::Fetched;
 use crate::keys::PeerKeys;
 use crate::message::StoredMessage;
+use crate::messages::flood::Floods;
 use crate::messages::relate::Act;
+use crate::reconnect::{Action, Cause};
 use crate::seams::{Clock, SharedRng};
+use crate::send_failure::SendFailure;
 use crate::session::Session;
 use crate::token::TokenSource;
 use crate::trace::Tracer;
+use crate::trust::IdentityPolicy;
 use crate::vault::Vault;
 
 /// The least time between two calls of [`Client::wake`] that have an effect.
 const BETWEEN_WAKES: Duration = Duration::from_secs(60);
+/// The same for [`Client::network_changed`], which may come in bursts.
+const BETWEEN_NETWORKS: Duration = Duration::from_secs(5);
+/// A login whose answer never came may be acted upon so much later (ASSUMED).
+const LATE_LOGIN: Duration = Duration::from_secs(120);
 
 /// Whether the peers are told that their messages were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +69,7 @@ pub(crate) struct Inner {
     pub(crate) push_name: Option<String>,
     pub(crate) device: Option<Device>,
     pub(crate) read_receipts: ReadReceipts,
-    pub(crate) trust_policy: TrustPolicy,
+    pub(crate) identity_policy: IdentityPolicy,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) trust: Arc<dyn ServerTrust>,
     pub(crate) tokens: Arc<dyn TokenSource>,
@@ -88,8 +95,14 @@ pub(crate) struct Inner {
     pub(crate) woken: Notify,
     /// When it was last ended that way.
     pub(crate) last_wake: Mutex<Option<Instant>>,
+    /// How many calls of `run` are at work: one, if all is well.
+    pub(crate) running: AtomicUsize,
+    /// When a login was last given up without an answer.
+    pub(crate) unanswered_login: Mutex<Option<Instant>>,
     /// Deletion of the account has been asked for: nothing is sent any more.
     pub(crate) deleting: AtomicBool,
+    /// Peers whose messages do not open.
+    pub(crate) floods: Floods,
 }
 
 /// The one connection.
@@ -127,6 +140,28 @@ impl Inner {
     pub(crate) fn poke_outbox(&self) {
         if let Link::Up(session) = &*self.link() {
             session.outbox_news.notify_one();
+        }
+    }
+
+    /// Tells the connection that what waits for a peer goes out now, from the oldest message on, if there is one.
+    pub(crate) fn release(&self, peer: &Jid) {
+        if let Link::Up(session) = &*self.link() {
+            session.release(crate::messages::cipher::chat_of(peer));
+        }
+    }
+
+    /// Whether an earlier login of this client may be what took the present connection's place. Each is held responsible once.
+    pub(crate) fn take_late_login(&self) -> bool {
+        let late = self.unanswered_login.lock().unwrap_or_else(PoisonError::into_inner).take();
+        late.is_some_and(|at| at.elapsed() < LATE_LOGIN)
+    }
+
+    /// Ends a wait of the automatic mode, unless one was ended less than `least` ago.
+    fn end_wait(&self, least: Duration) {
+        let mut last = self.last_wake.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= least) {
+            *last = Some(Instant::now());
+            self.woken.notify_waiters();
         }
     }
 
@@ -240,19 +275,9 @@ impl Client {
     /// Connects, and connects again whenever the connection ends, until there is no point in it: the error says why.
     /// [`disconnect`](Self::disconnect) ends it, too.
     ///
-    /// | what happened | what follows |
-    /// |---|---|
-    /// | server not reached, broken connection, unanswered ping, server trouble (500, 503) | again after a random time up to 1, 2, 4 … 300 s; from 1 s again once a connection has lived 30 s |
-    /// | stream error 429 | the same, five steps further up |
-    /// | stream error 515 | again at once |
-    /// | token refused (413, 414), or three logins in a row closed without an answer | a fresh token, at once; twice in a row at most |
-    /// | account unknown (401, 415, `device_removed`) | enlisted anew with the same keys, at once; once per hour at most |
-    /// | banned for a time (402) | again after that time |
-    /// | certificates outside their dates | again after an hour |
-    /// | replaced by another connection of the account | the end: only the user or a push may connect again |
-    /// | any other refused login; another root; three hellos in a row that are none | the end |
+    /// What each end leads to is one table, [`Cause`], and a page of the documentation, `docs/reconnect.md`.
     ///
-    /// [`wake`](Self::wake) ends a wait early.
+    /// [`wake`](Self::wake) and [`network_changed`](Self::network_changed) end a wait early.
     ///
     /// # Cancel safety
     ///
@@ -264,11 +289,43 @@ impl Client {
     /// Ends a wait of [`run`](Self::run) before its time: the user acts, or a push has come. At most once per minute, so that
     /// a burst of pushes does not undo the back-off.
     pub fn wake(&self) {
-        let mut last = self.inner.last_wake.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= BETWEEN_WAKES) {
-            *last = Some(Instant::now());
-            self.inner.woken.notify_waiters();
+        self.inner.end_wait(BETWEEN_WAKES);
+    }
+
+    /// The device has another network, or has one again: a wait of [`run`](Self::run) ends, and a connection that is up is
+    /// tried with a ping, which ends it if it did not live through the change.
+    pub fn network_changed(&self) {
+        match &*self.inner.link() {
+            Link::Up(session) if !session.has_ended() => session.probe.notify_one(),
+            _ => self.inner.end_wait(BETWEEN_NETWORKS),
         }
+    }
+
+    /// Enlists the account anew after [`Event::MustReenlist`], with the keys that are there: identity, sessions and messages
+    /// stay, the address may be another one. [`run`](Self::run) does it by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// The request may have been sent; call it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotEnlisted`] if there is no account, [`Error::Token`], the `Enlistment…` errors, [`Error::Store`].
+    pub async fn reenlist(&self) -> Result<Jid, Error> {
+        crate::account::reenlist(&self.inner).await
+    }
+
+    /// Why a message has failed; `None` if it has not, or is not known.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn why_failed(&self, to: &Jid, id: &MessageId) -> Result<Option<SendFailure>, Error> {
+        crate::messages::why_failed(&self.inner, to, id).await
     }
 
     /// Closes the connection in order. What waits to be sent stays stored.
@@ -301,7 +358,7 @@ impl Client {
     /// Sends a text. When it returns, the message is encrypted and stored, and it goes out now or after the next login;
     /// [`Event::MessageState`] tells how far it has got.
     ///
-    /// Without a connection this works for peers that there is a session with.
+    /// Without a connection, or while sending to the peer is held, the content is stored as it is and encrypted later.
     ///
     /// # Cancel safety
     ///
@@ -309,7 +366,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Content`], [`Error::BadAddress`], [`Error::NoKeys`], [`Error::BadKeys`], [`Error::NotConnected`],
+    /// [`Error::Content`], [`Error::BadAddress`], [`Error::NotEnlisted`], [`Error::NoKeys`], [`Error::BadKeys`],
     /// [`Error::Encrypt`], [`Error::Store`].
     pub async fn send_text(&self, to: &Jid, text: &str) -> Result<MessageId, Error> {
         self.send(to, content::text(text)).await
@@ -569,5 +626,7 @@ impl std::fmt::Debug for Client {
 }
 
 pub(crate) fn disconnected(inner: &Inner, ending: Arc<Ending>) {
-    inner.events.push(Event::Disconnected { ending });
+    let cause = Cause::of_ending(&ending);
+    let will_retry = inner.running.load(Ordering::Relaxed) > 0 && cause.action() != Action::Stop;
+    inner.events.push(Event::Disconnected { ending, cause, will_retry, at: inner.clock.now() });
 }

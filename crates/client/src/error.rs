@@ -35,6 +35,9 @@ pub enum Error {
     /// The account is not enlisted, or no longer.
     #[error("the account is not enlisted")]
     NotEnlisted,
+    /// WhatsApp no longer knows the account: it must be enlisted anew, with the same keys.
+    #[error("the enlistment of the account has lapsed")]
+    EnlistmentLapsed,
     /// The store holds the account of another user.
     #[error("the store belongs to another user or integrator")]
     OtherAccount,
@@ -186,6 +189,18 @@ pub enum Error {
         #[source]
         source: EncryptError,
     },
+    /// Sending to the peer is held until the user accepts the peer's new identity.
+    #[error("sending to {jid} is held until the new identity is accepted")]
+    SendingHeld {
+        /// The peer.
+        jid: Jid,
+    },
+    /// The peer's identity is no longer the one that was compared.
+    #[error("the identity of {jid} has changed since it was compared")]
+    OtherIdentity {
+        /// The peer.
+        jid: Jid,
+    },
     /// The content breaks a rule.
     #[error("the content cannot be sent: {what}")]
     Content {
@@ -239,7 +254,12 @@ pub enum Ending {
     LoginWithdrawn {
         /// What it said.
         failure: Box<LoginFailure>,
+        /// What the profile says about it.
+        reaction: Reaction,
     },
+    /// An earlier login of this client was late, and its connection took the place of this one.
+    #[error("an earlier login of this client took the connection's place")]
+    ReplacedByOurselves,
     /// A ping was not answered.
     #[error("the server did not answer a ping within {} s", after.as_secs())]
     PingTimeout {
@@ -328,7 +348,7 @@ impl Error {
     /// What to do about it.
     pub fn reaction(&self) -> Reaction {
         match self {
-            Self::NotEnlisted => Reaction::Reenlist,
+            Self::NotEnlisted | Self::EnlistmentLapsed => Reaction::Reenlist,
             Self::Setup { .. }
             | Self::OtherAccount
             | Self::BadIdentity { .. }
@@ -355,6 +375,7 @@ impl Error {
             Self::BadAnswer { .. } | Self::NoKeys { .. } | Self::BadKeys { .. } | Self::Encrypt { .. } => {
                 Reaction::GiveUp
             }
+            Self::SendingHeld { .. } | Self::OtherIdentity { .. } => Reaction::AskUser,
             Self::Store { source } => store_reaction(source),
         }
     }
@@ -364,6 +385,7 @@ impl Error {
         match self {
             Self::Setup { .. } => "setup",
             Self::NotEnlisted => "not_enlisted",
+            Self::EnlistmentLapsed => "enlistment_lapsed",
             Self::OtherAccount => "other_account",
             Self::BadIdentity { .. } => "bad_identity",
             Self::EnlistmentRefused { .. } => "enlistment_refused",
@@ -385,6 +407,8 @@ impl Error {
             Self::NoKeys { .. } => "no_keys",
             Self::BadKeys { .. } => "bad_keys",
             Self::Encrypt { .. } => "encrypt",
+            Self::SendingHeld { .. } => "sending_held",
+            Self::OtherIdentity { .. } => "other_identity",
             Self::Content { .. } => "content",
             Self::NoSuchMessage => "no_such_message",
             Self::Encode { .. } => "encode",
@@ -403,9 +427,12 @@ impl Error {
     /// What may stand in a log: as [`chain`](Self::chain), but nothing that names a person.
     pub(crate) fn for_log(&self) -> String {
         match self {
-            Self::BadAddress { .. } | Self::NoKeys { .. } | Self::BadKeys { .. } | Self::Encrypt { .. } => {
-                self.code().to_owned()
-            }
+            Self::BadAddress { .. }
+            | Self::NoKeys { .. }
+            | Self::BadKeys { .. }
+            | Self::Encrypt { .. }
+            | Self::SendingHeld { .. }
+            | Self::OtherIdentity { .. } => self.code().to_owned(),
             _ => self.chain(),
         }
     }
@@ -430,7 +457,7 @@ impl Ending {
         match self {
             Self::Requested => Reaction::AskUser,
             Self::StreamError { error } => stream_reaction(error),
-            Self::LoginWithdrawn { .. } => Reaction::Reenlist,
+            Self::LoginWithdrawn { reaction, .. } => *reaction,
             Self::Store { source } => store_reaction(source),
             Self::Encode { .. } => Reaction::GiveUp,
             _ => RETRY,

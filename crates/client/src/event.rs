@@ -18,6 +18,9 @@ use crate::error::{Ending, Error};
 use crate::fetch::Fetched;
 use crate::message::{ReceivedEdit, ReceivedMessage, ReceivedReaction, ReceivedRevoke};
 use crate::messages::present::{self, Reader};
+use crate::reconnect::Cause;
+use crate::send_failure::SendFailure;
+use crate::trust::{Sending, Verification};
 
 /// Events that wait for the application at most; beyond it, messages wait in the store and others are counted.
 const QUEUE: usize = 1_024;
@@ -42,6 +45,23 @@ pub enum Event {
     Disconnected {
         /// How.
         ending: Arc<Ending>,
+        /// Its row of the [table](crate::Cause).
+        cause: Cause,
+        /// Whether [`Client::run`](crate::Client::run) is at work and goes on by the table; [`Event::Reconnecting`] says when.
+        will_retry: bool,
+        /// When, in unix seconds.
+        at: u64,
+    },
+    /// WhatsApp no longer knows the account, as after 30 days away (SEED). [`Client::run`](crate::Client::run) enlists it anew by
+    /// itself; without it, [`Client::reenlist`](crate::Client::reenlist) does. Identity, sessions and messages stay.
+    MustReenlist {
+        /// The address that is gone.
+        address: Jid,
+    },
+    /// The account was enlisted anew, with the same keys.
+    Reenlisted {
+        /// The address from now on.
+        address: Jid,
     },
     /// The automatic mode will connect again.
     Reconnecting {
@@ -90,7 +110,7 @@ pub enum Event {
         /// The server's time of it, in unix seconds.
         at: u64,
         /// Why it failed, if it did.
-        failure: Option<String>,
+        failure: Option<SendFailure>,
     },
     /// The security code of a peer changed. It must be shown in the chat (SEED).
     IdentityChanged {
@@ -102,6 +122,10 @@ pub enum Event {
         old: Option<PublicKey>,
         /// The identity now, if it is known already.
         new: Option<PublicKey>,
+        /// What the user has said about the peer.
+        verification: Verification,
+        /// Whether messages still go out to the peer, or wait for [`Client::accept_identity`](crate::Client::accept_identity).
+        sending: Sending,
     },
     /// A peer types, or has stopped.
     Typing {
@@ -411,7 +435,9 @@ impl Events {
         let read = move |tx: &mut dyn StoreTx| {
             let own = crate::account::own_address(tx)?;
             let changes = tx.unconfirmed_identity_changes(usize::MAX)?;
-            let changes = changes.into_iter().filter(|change| change.seq > after_change).filter_map(notice);
+            let changes = changes.into_iter().filter(|change| change.seq > after_change);
+            let changes = changes.map(|change| notice(tx, &change)).collect::<Result<Vec<_>, Error>>()?;
+            let changes = changes.into_iter().flatten();
             let entries = tx.unconfirmed(after, PAGE)?;
             let last = entries.last().map(|entry| entry.seq);
             let mut messages = Vec::with_capacity(entries.len());
@@ -449,7 +475,8 @@ fn stored(tx: &dyn StoreTx, entry: InboxEntry, reader: &Reader<'_>) -> Result<Op
 }
 
 /// The event of a stored change of identity.
-fn notice(change: IdentityEvent) -> Option<Event> {
-    let peer = change.peer.parse().ok()?;
-    Some(Event::IdentityChanged { seq: change.seq, peer, old: change.old, new: change.new })
+fn notice(tx: &dyn StoreTx, change: &IdentityEvent) -> Result<Option<Event>, Error> {
+    let Ok(peer) = change.peer.parse() else { return Ok(None) };
+    let record = tx.peer(&change.peer)?;
+    Ok(Some(crate::trust::notice(change.seq, &peer, change.old, change.new, &record)))
 }

@@ -58,13 +58,17 @@ mod keys;
 pub mod media;
 mod message;
 mod messages;
+mod own_keys;
 mod receipts;
+mod reconnect;
 mod run;
 mod seams;
+mod send_failure;
 mod session;
 mod token;
 mod trace;
 mod trail;
+mod trust;
 mod vault;
 
 pub use builder::ClientBuilder;
@@ -78,9 +82,13 @@ pub use message::{
     Arrival, Author, Body, MessageReaction, MessageRef, QuotedMessage, ReceivedEdit, ReceivedMessage,
     ReceivedReaction, ReceivedRevoke, StoredMessage,
 };
+pub use own_keys::OwnKeys;
+pub use reconnect::{Action, Cause};
 pub use seams::{Clock, SystemClock};
+pub use send_failure::{NotAllowed, SendFailure};
 pub use token::{FixedToken, Freshness, HttpTokenSource, TokenError, TokenSource};
 pub use trace::{Direction, TraceSink, TracedStanza};
+pub use trust::{Comparison, IdentityPolicy, PeerTrust, SafetyNumber, Sending, Verification};
 
 pub use landbridge_enlist as enlist;
 pub use landbridge_noise as noise;

@@ -1,16 +1,21 @@
 //! Where the identity token comes from that enlistment and every login present.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use landbridge_enlist::jwt::Token;
 use landbridge_transport::{HttpClient, HttpError};
 use zeroize::Zeroizing;
 
+use crate::error::Error;
 use crate::seams::Clock;
+use crate::session::Session;
 
 /// A cached token is not used when it ends within this many seconds (ASSUMED).
 const RENEW_BEFORE: u64 = 300;
+/// Wait before a renewal that failed is tried again (ASSUMED).
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// How fresh a token must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,5 +195,27 @@ impl TokenSource for HttpTokenSource {
         let cached = Cached { token: token.clone(), ends_at: self.clock.now().saturating_add(life) };
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
         Ok(token)
+    }
+}
+
+/// Renews the token while the connection lives, so that the next login finds one that is good even if the partner's server
+/// is not there then. `ends`: when the login's token does, in unix seconds.
+pub(crate) async fn keep_fresh(session: Arc<Session>, ends: Option<u64>) -> Result<(), Error> {
+    let inner = &session.inner;
+    let Some(mut ends) = ends else { return Ok(()) };
+    loop {
+        let due = ends.saturating_sub(inner.profile.token.renew_before_s);
+        // One second later, so that a source with the same rule finds it due as well.
+        let wait = due.saturating_sub(inner.clock.now()).saturating_add(1);
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        match inner.tokens.token(Freshness::MayBeCached).await.map(|token| token.expires_at()) {
+            Ok(Some(later)) if later > ends => ends = later,
+            // A source that always gives the same one.
+            Ok(_) => return Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "the token could not be renewed yet");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        }
     }
 }

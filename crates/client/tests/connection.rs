@@ -20,7 +20,7 @@ use landbridge::stanza::ib::{Ib, OfflinePreview};
 use landbridge::stanza::liveness::ServerPing;
 use landbridge::stanza::stream::{FailureReason, LoginFailure, StreamError, Success, end_node};
 use landbridge::stanza::{ClientRequest, ClientStanza, IqReply, Profile};
-use landbridge::store::{ClientStore, MemoryStore};
+use landbridge::store::{ClientStore, MemoryStore, OutState};
 use landbridge::wire::{Jid, Node};
 use landbridge::{Direction, Ending, Error, Event, Reaction};
 use support::{OWN, Server, TOKEN, enlisted_store, event, now};
@@ -88,7 +88,9 @@ async fn what_needs_a_login_or_a_connection_says_so() {
     assert!(matches!(stranger.connect().await, Err(Error::NotEnlisted)));
     let client = server.client();
     assert!(matches!(client.ping().await, Err(Error::NotConnected)));
-    assert!(matches!(client.send_text(&Jid::user("1"), "x").await, Err(Error::NotConnected)));
+    let kept = client.send_text(&Jid::user("1"), "x").await.unwrap();
+    assert_eq!(client.message_state(&Jid::user("1"), &kept).await.unwrap(), Some(OutState::Pending));
+    assert!(matches!(stranger.send_text(&Jid::user("1"), "x").await, Err(Error::NotEnlisted)));
     assert!(matches!(client.send_text(&Jid::user("1"), "").await, Err(Error::Content { .. })));
     assert!(matches!(client.send_text(&Jid::group("1"), "x").await, Err(Error::BadAddress { .. })));
     assert!(client.closed().await.is_none());
@@ -119,8 +121,6 @@ async fn a_connection_is_made_once_and_a_dropped_attempt_leaves_no_trace() {
 async fn each_refused_login_has_its_reaction() {
     let temporary = LoginFailure { expire: Some(90), ..LoginFailure::new(FailureReason::TemporaryBan) };
     let cases = [
-        (LoginFailure::new(FailureReason::LoggedOut), Reaction::Reenlist),
-        (LoginFailure::new(FailureReason::NotFound), Reaction::Reenlist),
         (LoginFailure::new(FailureReason::TokenExpired), Reaction::NewToken),
         (LoginFailure::new(FailureReason::TokenInvalid), Reaction::NewToken),
         (LoginFailure::new(FailureReason::ClientOutdated), Reaction::GiveUp),
@@ -142,9 +142,33 @@ async fn each_refused_login_has_its_reaction() {
         let Error::LoginRefused { failure: found, .. } = error else { panic!("{error:?}") };
         assert_eq!(*found, failure);
     }
-    assert_eq!(client.failed_logins(), 9);
+    assert_eq!(client.failed_logins(), 7);
     server.connect(&client).await;
     assert_eq!(client.failed_logins(), 0);
+}
+
+#[tokio::test]
+async fn a_forgotten_account_does_not_log_in_again_before_it_is_enlisted_anew() {
+    for reason in [FailureReason::LoggedOut, FailureReason::NotFound] {
+        let mut server = Server::new();
+        let client = server.client();
+        let mut events = client.events();
+        let (result, ()) = tokio::join!(client.connect(), async {
+            let mut conn = server.accept().await;
+            conn.send(&LoginFailure::new(reason).to_node(&Profile::default())).await;
+        });
+        assert!(
+            matches!(result, Err(Error::LoginRefused { reaction: Reaction::Reenlist, .. })),
+            "{result:?}"
+        );
+        let address = event(&mut events, |event| match event {
+            Event::MustReenlist { address } => Some(address.to_string()),
+            _ => None,
+        });
+        assert_eq!(address.await, OWN);
+        let again = client.connect().await.unwrap_err();
+        assert_eq!((again.code(), again.reaction()), ("enlistment_lapsed", Reaction::Reenlist));
+    }
 }
 
 #[tokio::test]
@@ -224,19 +248,20 @@ async fn stream_errors_and_ends_are_told_apart() {
         (StreamError::Server { code: 503 }, Reaction::RetryAfter(Duration::from_secs(1))),
     ];
     let mut server = Server::new();
-    let client = server.client();
-    let mut events = client.events();
     for (error, reaction) in cases {
+        let client = server.client();
+        let mut events = client.events();
         let mut conn = server.connect(&client).await;
         let node = error.to_node(&conn.profile);
         let (ending, ()) = tokio::join!(client.closed(), async { conn.send(&node).await });
         assert_eq!(ending.unwrap().reaction(), reaction, "{error:?}");
         let told = event(&mut events, |event| match event {
-            Event::Disconnected { ending } => Some(Arc::clone(ending)),
+            Event::Disconnected { ending, .. } => Some(Arc::clone(ending)),
             _ => None,
         });
         assert!(matches!(&*told.await, Ending::StreamError { error: found } if *found == error));
     }
+    let client = server.client();
     let mut conn = server.connect(&client).await;
     // A missed ack is no end by itself.
     let unacked = StreamError::Unacked { class: Some("message".into()), kind: None, id: Some("X".into()) };

@@ -19,7 +19,7 @@ use landbridge::stanza::retry::Retry;
 use landbridge::stanza::{ClientStanza, MessageId, Profile};
 use landbridge::store::{ClientStore, OutState, StoreError, StoreTx};
 use landbridge::wire::Jid;
-use landbridge::{Client, Ending, Error, Event, ReadReceipts};
+use landbridge::{Client, Ending, Error, Event, NotAllowed, ReadReceipts, SendFailure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::{Conn, Phone, Server, enlisted_store, event, now, text};
@@ -240,7 +240,7 @@ async fn what_the_server_refuses_fails_and_what_it_cannot_take_now_goes_again() 
         Event::MessageState { state: OutState::Failed, failure, .. } => failure.clone(),
         _ => None,
     });
-    assert_eq!(failure.await, "ack error 463: the recipient must be reached first");
+    assert_eq!(failure.await, SendFailure::NotAllowedYet { why: NotAllowed::ReachFirst });
 
     let id = client.send_text(&phone.jid, "later").await.unwrap();
     let first = message(&mut conn).await;

@@ -220,7 +220,7 @@ impl App {
                 trace.violation(format!("{party} takes {peer} for changed"));
             }
             Event::StoreFailed { error } => trace.violation(format!("{party}: {}", chain(&*error))),
-            Event::Disconnected { ending } => trace.note(&party.to_string(), &format!("ended: {ending}")),
+            Event::Disconnected { ending, .. } => trace.note(&party.to_string(), &format!("ended: {ending}")),
             other => trace.note(&party.to_string(), &format!("event {:.60}", format!("{other:?}"))),
         }
     }

@@ -145,6 +145,8 @@ pub struct KeysProfile {
     pub max_upload: u32,
     /// Most users of one fetch that a server takes.
     pub max_fetch: u32,
+    /// Version in the scannable form of a safety number, 1 or 2.
+    pub safety_number_version: u32,
 }
 
 impl Default for KeysProfile {
@@ -160,6 +162,7 @@ impl Default for KeysProfile {
             rotation_retry_s: 86_400,
             max_upload: 4_096,
             max_fetch: 1_024,
+            safety_number_version: 2,
         }
     }
 }

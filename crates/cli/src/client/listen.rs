@@ -110,7 +110,7 @@ fn note(event: &Event) {
         Event::Undecryptable { chat, asked, .. } => {
             eprintln!("a message from {chat} cannot be decrypted; asked for it again ({asked})");
         }
-        Event::Disconnected { ending } => tracing::info!(%ending, "disconnected"),
+        Event::Disconnected { ending, .. } => tracing::info!(%ending, "disconnected"),
         Event::Reconnecting { after, because } => {
             tracing::warn!(after_s = after.as_secs(), because = because.chain(), "connecting again");
         }

@@ -75,7 +75,7 @@ fn show(event: &Event) -> Result<(), Failure> {
         Event::IdentityChanged { peer, .. } => {
             output::line(&format!("  The security code of {peer} changed."))
         }
-        Event::Disconnected { ending } => output::line(&format!("  disconnected: {ending}")),
+        Event::Disconnected { ending, .. } => output::line(&format!("  disconnected: {ending}")),
         _ => Ok(()),
     }
 }

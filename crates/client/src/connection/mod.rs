@@ -5,8 +5,8 @@ mod known;
 pub(crate) mod reader;
 pub(crate) mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use landbridge_enlist::Login;
@@ -52,6 +52,8 @@ pub(crate) struct Established {
     pub(crate) sealer: landbridge_noise::Sealer,
     pub(crate) opener: landbridge_noise::Opener,
     pub(crate) early: Vec<Node>,
+    /// When the token of the login ends, in unix seconds, if it tells.
+    pub(crate) token_ends: Option<u64>,
 }
 
 /// What the store knows before a login.
@@ -95,6 +97,12 @@ async fn note_refusal(inner: &Arc<Inner>, error: &Error) -> Result<(), Error> {
         {
             let now = inner.clock.now();
             inner.vault.write(move |tx| tx.wipe_keys(now).map_err(Error::from)).await?;
+            inner.deleting.store(false, Ordering::Relaxed);
+            // Messages that waited have failed with the account.
+            inner.events.moved.notify_waiters();
+        }
+        Reaction::Reenlist if matches!(error, Error::LoginRefused { .. } | Error::Disconnected { .. }) => {
+            crate::account::lapsed(inner).await;
         }
         _ => {}
     }
@@ -114,18 +122,25 @@ async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, S
     let stream = opened.map_err(|_| Error::TimedOut { what: "connection", after: limit })?;
     let mut stream = stream.map_err(|source| Error::Transport { source })?;
 
+    // From here on the server may have the login, whatever becomes of this attempt.
+    let unanswered = Unanswered { inner };
     let mut channel = handshake::shake_hands(inner, &mut stream, &before, &token, plan.reason).await?;
     let limit = Duration::from_secs(inner.profile.connection.login_timeout_s);
     let answered = tokio::time::timeout(limit, first_stanzas(inner, &mut stream, &mut channel)).await;
-    let (success, early) = answered.map_err(|_| Error::TimedOut { what: LOGIN_ANSWER, after: limit })??;
+    let answered = answered.map_err(|_| Error::TimedOut { what: LOGIN_ANSWER, after: limit })?;
+    if !matches!(answered, Err(Error::Io { .. } | Error::ClosedEarly { .. })) {
+        unanswered.answered();
+    }
+    let (success, early) = answered?;
     keep_facts(inner, &success, before.logins + 1, channel.verified.take()).await?;
 
     let (read, write) = tokio::io::split(stream);
     let handshake::Channel { decoder, sealer, opener, verified: _ } = channel;
-    let established = Established { read, write, decoder, sealer, opener, early };
+    let token_ends = token.expires_at();
+    let established = Established { read, write, decoder, sealer, opener, early, token_ends };
     let session = EndOnDrop(Some(Session::start(inner, before.own, established)));
     if let Some(session) = &session.0 {
-        crate::keys::before_active(session).await?;
+        crate::own_keys::before_active(session).await?;
         session.activate().await?;
     }
     session.keep().map(|session| (session, success)).ok_or(Error::NotConnected)
@@ -138,7 +153,8 @@ async fn read_before(inner: &Inner) -> Result<Before, Error> {
     let step = move |tx: &mut dyn StoreTx| {
         let account = tx.account()?.ok_or(Error::NotEnlisted)?;
         let login = match &account.enlistment {
-            Enlistment::Prepared | Enlistment::Lapsed { .. } => return Err(Error::NotEnlisted),
+            Enlistment::Prepared => return Err(Error::NotEnlisted),
+            Enlistment::Lapsed { .. } => return Err(Error::EnlistmentLapsed),
             Enlistment::Enlisted { login, .. } | Enlistment::Deleting { login, .. } => login.clone(),
         };
         if forget_routing {
@@ -217,7 +233,7 @@ async fn first_stanzas(
             Ok(Inbound::StreamError(error))
                 if error.reaction(&inner.profile) != StreamReaction::KeepReading =>
             {
-                return Err(disconnected(Ending::StreamError { error }));
+                return Err(disconnected(given_up(inner, error)));
             }
             Ok(Inbound::StreamError(StreamError::Unacked { .. })) => {}
             Ok(Inbound::End) => return Err(disconnected(Ending::ServerEnded)),
@@ -244,6 +260,32 @@ pub(crate) fn public(reaction: StreamReaction) -> Reaction {
         StreamReaction::Wait { seconds } => Reaction::RetryAfter(Duration::from_secs(seconds)),
         StreamReaction::Yield => Reaction::AskUser,
         _ => Reaction::GiveUp,
+    }
+}
+
+/// How a connection ends that the server gives up.
+pub(crate) fn given_up(inner: &Inner, error: StreamError) -> Ending {
+    if error == StreamError::Replaced && inner.take_late_login() {
+        return Ending::ReplacedByOurselves;
+    }
+    Ending::StreamError { error }
+}
+
+/// A login that is on its way. If nobody sees its answer, the server may act upon it when another connection is up.
+struct Unanswered<'a> {
+    inner: &'a Inner,
+}
+
+impl Unanswered<'_> {
+    fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        let now = tokio::time::Instant::now();
+        *self.inner.unanswered_login.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 }
 

@@ -80,7 +80,7 @@ impl Receiver {
     /// A message has come: what has waited for it is done now, in the order in which it came. Gives the events of that, and whether
     /// the message is still there to be shown.
     pub(super) fn release(&mut self, tx: &mut dyn StoreTx) -> Result<(Vec<Event>, bool), Error> {
-        let oldest = self.now.saturating_sub(u64::from(self.profile.content.waiting_days) * 86_400);
+        let oldest = self.notice.now.saturating_sub(u64::from(self.profile.content.waiting_days) * 86_400);
         let (mut events, mut shown) = (Vec::new(), true);
         for InboxEntry { seq, message, .. } in tx.waiting(&self.key.chat, &self.key.id)? {
             let context = Context::direct(&message.key.sender, &self.own);
@@ -116,7 +116,7 @@ impl Receiver {
 
     fn not_shown(&self, tx: &mut dyn StoreTx, id: &str, why: &'static str) -> Result<(), Error> {
         let step = TrailStep::NotShown { reason: why.to_owned() };
-        Ok(tx.note(&self.key.chat, id, self.now, &step)?)
+        Ok(tx.note(&self.key.chat, id, self.notice.now, &step)?)
     }
 
     fn settle(

@@ -43,7 +43,6 @@ pub(crate) fn store_failed(error: landbridge_signal::StoreError) -> Error {
 pub(crate) struct Maker {
     pub(crate) to: Jid,
     pub(crate) id: MessageId,
-    policy: TrustPolicy,
     profile: Arc<Profile>,
     options: EncodeOptions,
     rng: StdRng,
@@ -61,24 +60,31 @@ impl Maker {
         Self {
             to: to.clone(),
             id: id.clone(),
-            policy: inner.trust_policy,
             profile: Arc::clone(&inner.profile),
             options: inner.encode_options,
             rng: inner.rng.fork(),
         }
     }
 
-    /// Encrypts in the current session, and gives the stanza as it goes into a frame.
+    /// Encrypts in the current session, and gives the stanza as it goes into a frame. The one place where anything is
+    /// encrypted for a peer, so the one that keeps what is held.
     pub(crate) fn encrypt(
-        mut self,
+        &mut self,
         tx: &mut dyn StoreTx,
         plaintext: &[u8],
         again: Option<Again>,
     ) -> Result<Vec<u8>, Error> {
+        if tx.peer(&chat_of(&self.to))?.held_since.is_some() {
+            return Err(Error::SendingHeld { jid: self.to.clone() });
+        }
         let mut padded = plaintext.to_vec();
         padding::pad(&mut padded, &mut self.rng);
-        let sealed =
-            landbridge_signal::encrypt(tx.as_signal_store(), &address(&self.to), &padded, self.policy);
+        let sealed = landbridge_signal::encrypt(
+            tx.as_signal_store(),
+            &address(&self.to),
+            &padded,
+            TrustPolicy::Accept,
+        );
         let sealed = sealed.map_err(|source| match source {
             landbridge_signal::EncryptError::Store(source) => store_failed(source),
             source => Error::Encrypt { jid: self.to.clone(), source },
@@ -96,7 +102,8 @@ impl Maker {
             enc.decrypt_fail = DecryptFail::Hide;
         }
         enc.count = again.map(|again| again.count);
-        let mut stanza = MessageOut::new(self.to, self.id, MessageType::from(outer.stanza_type), enc);
+        let mut stanza =
+            MessageOut::new(self.to.clone(), self.id.clone(), MessageType::from(outer.stanza_type), enc);
         stanza.edit = outer.edit.and_then(|word| word.parse::<u16>().ok()).map(Edit::from);
         stanza.t = again.map(|again| again.t);
         Ok(stanza.to_node(&self.profile).into_payload(&self.options)?)

@@ -2,6 +2,7 @@
 
 mod about;
 pub(crate) mod cipher;
+pub(crate) mod flood;
 pub(crate) mod outbox;
 pub(crate) mod present;
 pub(crate) mod receive;
@@ -9,22 +10,22 @@ pub(crate) mod relate;
 pub(crate) mod retry;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use landbridge_proto::message::Message;
 use landbridge_signal::{Address, EncryptError};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
-use landbridge_store::{Noted, OutState, OutboxMessage, OwedClass, Relation, StoreTx, TrailStep};
+use landbridge_store::{Enlistment, Noted, OutState, OutboxMessage, OwedClass, Relation, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 use prost::Message as _;
 
 use crate::client::Inner;
 use crate::error::Error;
-use crate::event::Event;
 use crate::message::StoredMessage;
 use crate::receipts::owe;
+use crate::send_failure::SendFailure;
 use crate::session::Session;
+use crate::trust::Notice;
 use cipher::{address, chat_of};
 
 /// How often keys are fetched for one message at most: a session can vanish between the fetch and the encryption.
@@ -47,19 +48,31 @@ async fn send_as(
     check_content(inner, content)?;
     let plaintext = content.encode_to_vec();
     let kind = landbridge_proto::content::outer(content).stanza_type;
+    let mut without = if inner.session().is_ok() { WithoutSession::Say } else { WithoutSession::Store };
     for _ in 0..=MAX_FETCHES {
-        if inner.deleting.load(Ordering::Relaxed) {
-            return Err(Error::NotEnlisted);
-        }
         let draft = Draft { kind, plaintext: plaintext.clone(), about: about.clone() };
-        if enqueue(inner, to, &id, draft).await? == Enqueued::Yes {
+        if enqueue(inner, to, &id, draft, without).await? == Enqueued::Yes {
             inner.poke_outbox();
             return Ok(id);
         }
-        crate::keys::ensure_session(inner, to).await?;
+        match crate::keys::ensure_session(inner, to).await {
+            Ok(()) => {}
+            // The connection is gone: the next one will fetch the keys.
+            Err(Error::NotConnected | Error::Disconnected { .. }) => without = WithoutSession::Store,
+            Err(error) => return Err(error),
+        }
     }
     let source = EncryptError::NoSession { peer: address(to) };
     Err(Error::Encrypt { jid: to.clone(), source })
+}
+
+/// What to do with a message to a peer that there is no session with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WithoutSession {
+    /// Store it as it is; it is encrypted once there are keys.
+    Store,
+    /// Say so.
+    Say,
 }
 
 #[derive(PartialEq, Eq)]
@@ -76,18 +89,41 @@ struct Draft {
     about: Option<Relation>,
 }
 
-/// Encrypts and stores, in one step.
-async fn enqueue(inner: &Arc<Inner>, to: &Jid, id: &MessageId, draft: Draft) -> Result<Enqueued, Error> {
+/// Encrypts and stores, in one step. What may not be encrypted yet, or would overtake something that may not, is stored as
+/// it is.
+async fn enqueue(
+    inner: &Arc<Inner>,
+    to: &Jid,
+    id: &MessageId,
+    draft: Draft,
+    without: WithoutSession,
+) -> Result<Enqueued, Error> {
     let Draft { kind, plaintext, about } = draft;
-    let maker = cipher::Maker::new(inner, to, id);
+    let mut maker = cipher::Maker::new(inner, to, id);
     let created_at = inner.clock.now();
     let step = move |tx: &mut dyn StoreTx| {
-        if !has_session(tx, &address(&maker.to))? {
-            return Ok(Enqueued::NoSession);
+        match tx.account()?.map(|account| account.enlistment) {
+            Some(Enlistment::Enlisted { .. } | Enlistment::Lapsed { .. }) => {}
+            Some(Enlistment::Prepared | Enlistment::Deleting { .. }) | None => {
+                return Err(Error::NotEnlisted);
+            }
         }
         let (id, recipient) = (maker.id.as_str().to_owned(), chat_of(&maker.to));
-        let stanza = maker.encrypt(tx, &plaintext, None)?;
-        tx.note(&recipient, &id, created_at, &TrailStep::Queued)?;
+        let stanza = if tx.has_unsealed(&recipient)? {
+            Vec::new()
+        } else {
+            match maker.encrypt(tx, &plaintext, None) {
+                Ok(stanza) => stanza,
+                Err(Error::SendingHeld { .. }) => Vec::new(),
+                Err(Error::Encrypt { source: EncryptError::NoSession { .. }, .. }) => match without {
+                    WithoutSession::Store => Vec::new(),
+                    WithoutSession::Say => return Ok(Enqueued::NoSession),
+                },
+                Err(error) => return Err(error),
+            }
+        };
+        let step = if stanza.is_empty() { TrailStep::Held } else { TrailStep::Queued };
+        tx.note(&recipient, &id, created_at, &step)?;
         tx.enqueue(&OutboxMessage { id, recipient, kind: kind.to_owned(), plaintext, stanza, created_at })?;
         if let Some(about) = about {
             tx.relate(&Relation { t: created_at, ..about })?;
@@ -155,6 +191,19 @@ pub(crate) async fn state(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Resul
     inner.vault.read(step).await
 }
 
+pub(crate) async fn why_failed(
+    inner: &Arc<Inner>,
+    to: &Jid,
+    id: &MessageId,
+) -> Result<Option<SendFailure>, Error> {
+    let (recipient, id) = (chat_of(to), id.as_str().to_owned());
+    let step = move |tx: &mut dyn StoreTx| {
+        let entry = tx.outgoing(&recipient, &id)?.filter(|entry| entry.state == OutState::Failed);
+        Ok::<_, Error>(entry.and_then(|entry| entry.failure))
+    };
+    Ok(inner.vault.read(step).await?.as_deref().map(SendFailure::read))
+}
+
 /// Looks at the stored state, and again each time a message has moved, until this one is at `goal` or has failed.
 pub(crate) async fn wait_for(
     inner: &Arc<Inner>,
@@ -178,20 +227,23 @@ pub(crate) async fn wait_for(
 /// The server's word that a peer has another identity: the session goes, the notice stays.
 pub(crate) async fn identity_changed(session: &Arc<Session>, peer: Jid, ack: &AckOut) -> Result<(), Error> {
     let inner = &session.inner;
-    let (now, chat, whom) = (inner.clock.now(), chat_of(&peer), address(&peer));
+    let (notice, whom) = (Notice::new(inner), address(&peer));
     let owed =
         owe(inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &ack.to_node(&inner.profile))?;
     let step = move |tx: &mut dyn StoreTx| {
         let old = tx.remote_identity(&whom).map_err(cipher::store_failed)?;
-        tx.delete_session(&whom).map_err(cipher::store_failed)?;
-        let noted = tx.note_identity_change(&chat, old.as_ref(), None, now)?;
+        let (event, noted) = notice.changed(tx, &peer, old.as_ref(), None)?;
+        // One that was learnt before has its session already.
+        if matches!(noted, Noted::New { .. }) {
+            tx.delete_session(&whom).map_err(cipher::store_failed)?;
+        }
         tx.owe(&owed)?;
-        Ok::<_, Error>((noted, old))
+        Ok::<_, Error>(event)
     };
-    let (noted, old) = inner.vault.write(step).await?;
+    let event = inner.vault.write(step).await?;
     session.owed_news.notify_one();
-    if let Noted::New { seq } = noted {
-        inner.events.push(Event::IdentityChanged { seq, peer: peer.without_device(), old, new: None });
+    if let Some(event) = event {
+        inner.events.push(event);
     }
     Ok(())
 }

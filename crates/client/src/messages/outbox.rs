@@ -1,12 +1,14 @@
 //! What waits to be sent goes out: in the order of the store, the same bytes each time, from the store alone. New messages
 //! and those of earlier connections take the same way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckIn;
-use landbridge_stanza::codes::{MessageErrorCode, MessageReaction};
+use landbridge_stanza::codes::MessageReaction;
 use landbridge_store::{Advanced, OutState, OutboxEntry, Progress, Recrypt, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 
@@ -14,6 +16,7 @@ use super::cipher::{Maker, address, chat_of};
 use super::has_session;
 use crate::error::{Error, Reaction};
 use crate::event::Event;
+use crate::send_failure::SendFailure;
 use crate::session::Session;
 
 /// Messages read from the store at a time.
@@ -24,64 +27,175 @@ const RESEND_AFTER: [u64; 3] = [5, 10, 20];
 /// Why a message fails that was taken back before it could go out.
 const TAKEN_BACK: &str = "taken back before it was sent";
 
-/// A message that is due, and whether its ciphertext still belongs to a session.
+/// What can be done with a message that is due.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// Its stanza is written.
+    Ready,
+    /// It is encrypted first: it waited for that, or the session that its ciphertext belongs to is gone.
+    Unsealed,
+    /// It waits for the user.
+    Held,
+}
+
 struct Due {
     entry: OutboxEntry,
     to: Jid,
-    stale: bool,
+    fit: Fit,
+}
+
+/// Which messages are looked at.
+enum Which {
+    /// All of them.
+    All,
+    /// Those to one peer, up to a position.
+    To { chat: String, until: u64 },
 }
 
 pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
-    let mut after = 0;
+    if session.inner.deleting.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let mut queue = Queue { session, after: 0, stuck: HashMap::new() };
+    // What was released and not answered before an earlier connection ended.
+    let waiting =
+        queue.session.inner.vault.read(|tx| tx.peers_with_held_retries().map_err(Error::from)).await?;
+    for chat in waiting {
+        super::retry::answer_held(&queue.session, &chat).await?;
+    }
     loop {
-        let due = due(&session, after).await?;
+        for chat in queue.session.take_released() {
+            queue.go_back(chat).await?;
+        }
+        let due = due(&queue.session, queue.after, Which::All).await?;
         if due.is_empty() {
-            session.outbox_news.notified().await;
+            queue.session.outbox_news.notified().await;
             continue;
         }
         for due in due {
-            after = due.entry.seq;
-            let name = (due.entry.message.recipient.clone(), due.entry.message.id.clone());
-            if !due.stale {
-                session.queue(due.entry.message.stanza).await?;
-                session.note_written(name);
-                continue;
-            }
-            match renew(&session, due).await {
-                Ok(Some(stanza)) => {
-                    session.queue(stanza).await?;
-                    session.note_written(name);
-                }
-                Ok(None) => {}
-                Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
-                    return Err(error);
-                }
-                // It stays pending, and the next connection begins with it.
-                Err(error) => {
-                    tracing::warn!(error = error.for_log(), "a message could not be encrypted anew yet")
-                }
+            queue.after = due.entry.seq;
+            if due.fit == Fit::Unsealed && queue.stuck.contains_key(&due.entry.message.recipient) {
+                // In order: with those before it, which are tried again because of it.
+                queue.go_back(due.entry.message.recipient).await?;
+            } else {
+                queue.forward(due).await?;
             }
         }
     }
 }
 
-async fn due(session: &Arc<Session>, after: u64) -> Result<Vec<Due>, Error> {
+/// How far one connection has got with the outbox.
+struct Queue {
+    session: Arc<Session>,
+    after: u64,
+    /// Peers for whom nothing could be encrypted on this connection, and how often that was tried.
+    stuck: HashMap<String, usize>,
+}
+
+impl Queue {
+    /// Everything that waits for one peer, from the oldest message on.
+    async fn go_back(&mut self, chat: String) -> Result<(), Error> {
+        let mut after = 0;
+        loop {
+            let which = Which::To { chat: chat.clone(), until: self.after };
+            let due = due(&self.session, after, which).await?;
+            if due.is_empty() {
+                break;
+            }
+            for due in due {
+                after = due.entry.seq;
+                // What is encrypted was written on this connection.
+                if due.fit != Fit::Ready && !self.forward(due).await? {
+                    return Ok(());
+                }
+            }
+        }
+        self.stuck.remove(&chat);
+        super::retry::answer_held(&self.session, &chat).await
+    }
+
+    /// Writes one message, if it may be and can be. `false`: the peer's later ones have to wait as well.
+    async fn forward(&mut self, due: Due) -> Result<bool, Error> {
+        let name = (due.entry.message.recipient.clone(), due.entry.message.id.clone());
+        match due.fit {
+            Fit::Held => return Ok(false),
+            Fit::Ready => {
+                self.session.queue(due.entry.message.stanza).await?;
+                self.session.note_written(name);
+                return Ok(true);
+            }
+            Fit::Unsealed => {}
+        }
+        let chat = due.entry.message.recipient.clone();
+        match seal(&self.session, due).await {
+            Ok(Some(stanza)) => {
+                self.session.queue(stanza).await?;
+                self.session.note_written(name);
+            }
+            Ok(None) => {}
+            Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
+                return Err(error);
+            }
+            Err(Error::SendingHeld { .. }) => return Ok(false),
+            Err(error) => {
+                tracing::warn!(error = error.for_log(), "a message could not be encrypted yet");
+                self.try_later(chat);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// It stays pending. If the time does not help, a later message to the peer or the next connection may.
+    fn try_later(&mut self, chat: String) {
+        let tries = self.stuck.entry(chat.clone()).or_default();
+        let wait = RESEND_AFTER.get(*tries).copied();
+        *tries += 1;
+        if let Some(seconds) = wait {
+            self.session.spawn(move |session| async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                session.release(chat);
+                Ok(())
+            });
+        }
+    }
+}
+
+async fn due(session: &Arc<Session>, after: u64, which: Which) -> Result<Vec<Due>, Error> {
     let step = move |tx: &mut dyn StoreTx| {
-        let mut due = Vec::new();
-        for entry in tx.pending(after, PAGE)? {
-            // Only addresses were stored, so they read.
-            let Ok(to) = entry.message.recipient.parse::<Jid>() else { continue };
-            let stale = !has_session(tx, &address(&to))?;
-            due.push(Due { entry, to, stale });
+        let (mut after, mut due) = (after, Vec::new());
+        // A page may hold nothing of one peer.
+        while due.is_empty() {
+            let page = tx.pending(after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            for entry in page {
+                match &which {
+                    Which::To { until, .. } if entry.seq > *until => return Ok(due),
+                    Which::To { chat, .. } if entry.message.recipient != *chat => continue,
+                    _ => {}
+                }
+                // Only addresses were stored, so they read.
+                let Ok(to) = entry.message.recipient.parse::<Jid>() else { continue };
+                let fit = fit(tx, &entry, &to)?;
+                due.push(Due { entry, to, fit });
+            }
         }
         Ok::<_, Error>(due)
     };
     session.inner.vault.read(step).await
 }
 
-/// The session that a message was encrypted in is gone, for the peer has another identity: the message is encrypted anew.
-/// `None`: it has failed.
-async fn renew(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Error> {
+fn fit(tx: &dyn StoreTx, entry: &OutboxEntry, to: &Jid) -> Result<Fit, Error> {
+    if tx.peer(&entry.message.recipient)?.held_since.is_some() {
+        return Ok(Fit::Held);
+    }
+    let sealed = !entry.message.stanza.is_empty() && has_session(tx, &address(to))?;
+    Ok(if sealed { Fit::Ready } else { Fit::Unsealed })
+}
+
+/// Encrypts a message for the peer's present session, which is begun if there is none. `None`: the message has failed.
+async fn seal(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Error> {
     let inner = &session.inner;
     let message = due.entry.message;
     let Ok(id) = MessageId::try_from(message.id.clone()) else { return Ok(None) };
@@ -101,7 +215,7 @@ async fn renew(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Erro
         }
         Err(error) => return Err(error),
     }
-    let (maker, now) = (Maker::new(inner, &due.to, &id), inner.clock.now());
+    let (mut maker, now) = (Maker::new(inner, &due.to, &id), inner.clock.now());
     let step = move |tx: &mut dyn StoreTx| {
         let stanza = maker.encrypt(tx, &message.plaintext, None)?;
         tx.note(&message.recipient, &message.id, now, &TrailStep::Reencrypted)?;
@@ -122,21 +236,10 @@ pub(crate) async fn acked(session: &Arc<Session>, ack: AckIn) -> Result<(), Erro
                 resend_later(session, ack.from, id);
                 return Ok(());
             }
-            _ => Moved::Failed(failure(code)),
+            _ => Moved::Failed(SendFailure::of(code).to_string()),
         },
     };
     progress(session, &ack.from, &id, moved, at).await
-}
-
-fn failure(code: MessageErrorCode) -> String {
-    let why = match code {
-        MessageErrorCode::NoSuchRecipient => "no such recipient",
-        MessageErrorCode::ReachOutLocked => "the recipient must be reached first",
-        MessageErrorCode::NewChatCap => "too many new chats today",
-        MessageErrorCode::SchemaRefused | MessageErrorCode::BadRequest => "the stanza is refused",
-        _ => "not allowed",
-    };
-    format!("ack error {code}: {why}")
 }
 
 /// The server is in trouble or wants less: the same bytes again, later, as long as this connection lives; after that, the
@@ -149,14 +252,17 @@ fn resend_later(session: &Arc<Session>, to: Jid, id: MessageId) {
         let (recipient, id) = (chat_of(&to), id.into_string());
         let now = session.inner.clock.now();
         let step = move |tx: &mut dyn StoreTx| {
-            let entry = tx.outgoing(&recipient, &id)?;
-            if entry.as_ref().is_some_and(|entry| entry.state == OutState::Pending) {
+            // One that waits to be encrypted meanwhile comes of itself.
+            let entry = tx
+                .outgoing(&recipient, &id)?
+                .filter(|entry| entry.state == OutState::Pending && !entry.message.stanza.is_empty());
+            if entry.is_some() {
                 tx.note(&recipient, &id, now, &TrailStep::Postponed { seconds })?;
             }
             Ok::<_, Error>(entry)
         };
         match session.inner.vault.write(step).await? {
-            Some(entry) if entry.state == OutState::Pending => session.queue(entry.message.stanza).await,
+            Some(entry) => session.queue(entry.message.stanza).await,
             _ => Ok(()),
         }
     });
@@ -194,6 +300,7 @@ pub(crate) async fn progress(
     };
     if session.inner.vault.write(step).await? {
         let (to, id) = (to.clone().without_device(), id.clone());
+        let failure = failure.as_deref().map(SendFailure::read);
         session.inner.events.push(Event::MessageState { to, id, state, at, failure });
     }
     Ok(())

@@ -2,28 +2,27 @@
 
 use std::sync::Arc;
 
-use landbridge_curve::PublicKey;
 use landbridge_proto::content::{self, Content, Context, Verdict};
 use landbridge_proto::padding;
 use landbridge_signal::{Advice, CiphertextKind, DecryptError, Decrypted, IdentityChange, TrustPolicy};
 use landbridge_stanza::ack::{AckClass, AckOut};
-use landbridge_stanza::codes::NackCode;
+use landbridge_stanza::codes::{NackCode, RetryReason};
 use landbridge_stanza::message::{DecryptFail, Enc, EncType, MessageContent, MessageIn};
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::{MessageId, Profile};
-use landbridge_store::{
-    InboxMessage, MessageKey, Noted, OwedAnswer, OwedClass, Seen, StoreTx, Stored, TrailStep,
-};
+use landbridge_store::{InboxMessage, MessageKey, OwedAnswer, OwedClass, Seen, StoreTx, Stored, TrailStep};
 use landbridge_wire::{EncodeOptions, Jid};
 use rand::rngs::StdRng;
 
 use super::cipher::{address, chat_of, store_failed};
+use super::flood::Care;
 use super::retry;
 use crate::error::Error;
 use crate::event::Event;
 use crate::message::{Arrival, ReceivedMessage};
 use crate::receipts::owed_answer;
 use crate::session::Session;
+use crate::trust::Notice;
 
 /// Copies of one message that are tried; an honest sender makes one.
 const MAX_COPIES: usize = 4;
@@ -37,27 +36,81 @@ pub(super) struct Receiver {
     pub(super) options: EncodeOptions,
     pub(super) rng: StdRng,
     pub(super) limits: Arc<content::Limits>,
-    pub(super) now: u64,
+    pub(super) notice: Notice,
     pub(super) events: Vec<Event>,
-    policy: TrustPolicy,
+    care: Care,
+    opening: Opening,
+}
+
+/// What became of the attempt to open the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// There was none.
+    None,
+    Opened,
+    Failed,
+}
+
+/// Why a message is asked for again.
+pub(super) enum Why {
+    Error(DecryptError),
+    /// Too many before it did not open, so it was not tried.
+    Flood,
+}
+
+impl Why {
+    fn advice(&self) -> Advice {
+        match self {
+            Self::Error(error) => error.advice(),
+            Self::Flood => Advice::AskAgain,
+        }
+    }
+
+    pub(super) fn reason(&self) -> RetryReason {
+        match self {
+            Self::Error(error) => retry::reason(error),
+            Self::Flood => RetryReason::Unknown,
+        }
+    }
+}
+
+impl std::fmt::Display for Why {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Flood => f.write_str("too many messages before it did not open"),
+        }
+    }
 }
 
 pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Result<(), Error> {
     let inner = &session.inner;
+    let (chat, notice) = (chat_of(&message.from), Notice::new(inner));
     let receiver = Receiver {
-        key: MessageKey::direct(chat_of(&message.from), message.id.as_str()),
+        care: inner.floods.care(&chat, notice.now),
+        opening: Opening::None,
+        key: MessageKey::direct(chat.as_str(), message.id.as_str()),
         message,
         own: session.own.to_string(),
         profile: Arc::clone(&inner.profile),
         options: inner.encode_options,
         rng: inner.rng.fork(),
         limits: Arc::clone(&inner.content_limits),
-        policy: inner.trust_policy,
-        now: inner.clock.now(),
+        notice,
         events: Vec::new(),
     };
-    let events = inner.vault.write(move |tx| receiver.receive(tx)).await?;
+    let (opening, events) = inner.vault.write(move |tx| receiver.receive(tx)).await?;
     session.owed_news.notify_one();
+    match opening {
+        Opening::None => {}
+        Opening::Opened => inner.floods.opened(&chat),
+        Opening::Failed => {
+            // Without the address: nothing in a log names a person.
+            if let Some(count) = inner.floods.failed(&chat, notice.now) {
+                tracing::warn!(count, "messages of a peer do not open");
+            }
+        }
+    }
     for event in events {
         inner.events.push(event);
     }
@@ -65,7 +118,7 @@ pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Resul
 }
 
 impl Receiver {
-    fn receive(mut self, tx: &mut dyn StoreTx) -> Result<Vec<Event>, Error> {
+    fn receive(mut self, tx: &mut dyn StoreTx) -> Result<(Opening, Vec<Event>), Error> {
         let from = &self.message.from;
         let direct =
             (from.is_user() || from.is_lid() || from.is_interop()) && self.message.participant.is_none();
@@ -84,7 +137,7 @@ impl Receiver {
                 Seen::Never | Seen::Undecryptable(_) => self.open(tx)?,
             }
         }
-        Ok(self.events)
+        Ok((self.opening, self.events))
     }
 
     fn open(&mut self, tx: &mut dyn StoreTx) -> Result<(), Error> {
@@ -100,16 +153,22 @@ impl Receiver {
             return self.owe_ack(tx, Some(NackCode::InvalidProtobuf));
         }
         let pairwise = encs.iter().filter_map(|enc| kind_of(enc).map(|kind| (enc, kind))).take(MAX_COPIES);
+        if let (true, Some(latest)) = (self.care != Care::Try, encs.iter().max_by_key(|enc| enc.count)) {
+            return self.failed(tx, Why::Flood, latest);
+        }
         let mut failure = None;
         for (enc, kind) in pairwise {
             // Several copies hold the same content: the first that opens wins.
             match self.decrypt(tx, kind, &enc.ciphertext) {
-                Ok(opened) => return self.opened(tx, opened),
+                Ok(opened) => {
+                    self.opening = Opening::Opened;
+                    return self.opened(tx, opened);
+                }
                 Err(error) => failure = Some((error, enc)),
             }
         }
         match failure {
-            Some((error, enc)) => self.failed(tx, error, enc),
+            Some((error, enc)) => self.failed(tx, Why::Error(error), enc),
             None => self.owe_ack(tx, Some(NackCode::UnknownType)),
         }
     }
@@ -121,7 +180,8 @@ impl Receiver {
         ciphertext: &[u8],
     ) -> Result<Decrypted, DecryptError> {
         let from = address(&self.message.from);
-        landbridge_signal::decrypt(tx.as_signal_store(), &from, kind, ciphertext, self.policy, &mut self.rng)
+        let policy = TrustPolicy::Accept;
+        landbridge_signal::decrypt(tx.as_signal_store(), &from, kind, ciphertext, policy, &mut self.rng)
     }
 
     fn opened(&mut self, tx: &mut dyn StoreTx, opened: Decrypted) -> Result<(), Error> {
@@ -197,17 +257,18 @@ impl Receiver {
         Ok(())
     }
 
-    fn failed(&mut self, tx: &mut dyn StoreTx, error: DecryptError, enc: &Enc) -> Result<(), Error> {
+    fn failed(&mut self, tx: &mut dyn StoreTx, why: Why, enc: &Enc) -> Result<(), Error> {
         let count = enc.count.unwrap_or(0);
-        match error.advice() {
+        match why.advice() {
             Advice::Drop => {
-                self.note(tx, &TrailStep::DecryptFailed { reason: error.to_string() })?;
+                self.note(tx, &TrailStep::DecryptFailed { reason: why.to_string() })?;
                 return self.owe_ack(tx, Some(NackCode::CounterUsed));
             }
             Advice::Repair => {
-                return Err(match error {
-                    DecryptError::Store(source) => store_failed(source),
-                    other => Error::Store {
+                return Err(match why {
+                    Why::Error(DecryptError::Store(source)) => store_failed(source),
+                    Why::Flood => return Ok(()),
+                    Why::Error(other) => Error::Store {
                         source: landbridge_store::StoreError::Record {
                             what: "session",
                             source: Some(other.into()),
@@ -217,14 +278,18 @@ impl Receiver {
             }
             _ => {}
         }
+        self.opening = Opening::Failed;
+        if self.care == Care::Ack {
+            return self.owe_ack(tx, None);
+        }
         let before = match tx.seen(&self.key)? {
             Seen::Undecryptable(before) => Some(before),
             _ => None,
         };
-        let reason = error.to_string();
+        let reason = why.to_string();
         let record = tx.record_failure(&self.key, self.message.t, u32::from(count), &reason)?;
         let replay = before.is_some_and(|before| before.failures == record.failures);
-        let may_ask = error.advice() == Advice::AskAgain;
+        let may_ask = why.advice() == Advice::AskAgain;
         let limit = u32::from(self.profile.receipts.retries_sent);
         let asked = if may_ask && !replay && record.asked < limit {
             tx.count_retry(&self.key)?
@@ -241,12 +306,16 @@ impl Receiver {
         if asked > record.asked {
             self.note(tx, &TrailStep::RetryRequested { count: u64::from(asked) })?;
         } else if !replay {
-            let why = if may_ask { "often enough" } else { "asking again would not help" };
-            self.note(tx, &TrailStep::NotAsked { reason: why.to_owned() })?;
+            let reason = if may_ask { "often enough" } else { "asking again would not help" };
+            self.note(tx, &TrailStep::NotAsked { reason: reason.to_owned() })?;
         }
         if may_ask && asked > 0 && (asked > record.asked || replay) {
-            let form = if replay { retry::Form::Repeat } else { retry::Form::First };
-            let receipt = retry::request(self, tx, &error, asked, form)?;
+            let form = match (&why, replay) {
+                (Why::Flood, _) => retry::Form::Bare,
+                (_, true) => retry::Form::Repeat,
+                (_, false) => retry::Form::First,
+            };
+            let receipt = retry::request(self, tx, &why, asked, form)?;
             self.owe_receipt(tx, OwedClass::Retry, &receipt)?;
         }
         self.owe_ack(tx, None)?;
@@ -264,12 +333,9 @@ impl Receiver {
 
     fn note_identity(&mut self, tx: &mut dyn StoreTx, change: IdentityChange) -> Result<(), Error> {
         let IdentityChange::Changed { old } = change else { return Ok(()) };
-        let new: Option<PublicKey> =
-            tx.remote_identity(&address(&self.message.from)).map_err(store_failed)?;
-        let noted = tx.note_identity_change(&self.key.chat, Some(&old), new.as_ref(), self.now)?;
-        if let Noted::New { seq } = noted {
-            self.events.push(Event::IdentityChanged { seq, peer: self.chat(), old: Some(old), new });
-        }
+        let new = tx.remote_identity(&address(&self.message.from)).map_err(store_failed)?;
+        let (event, _) = self.notice.changed(tx, &self.chat(), Some(&old), new.as_ref())?;
+        self.events.extend(event);
         Ok(())
     }
 
@@ -289,7 +355,7 @@ impl Receiver {
     }
 
     fn note(&self, tx: &mut dyn StoreTx, step: &TrailStep) -> Result<(), Error> {
-        Ok(tx.note(&self.key.chat, &self.key.id, self.now, step)?)
+        Ok(tx.note(&self.key.chat, &self.key.id, self.notice.now, step)?)
     }
 
     fn owe_ack(&self, tx: &mut dyn StoreTx, error: Option<NackCode>) -> Result<(), Error> {

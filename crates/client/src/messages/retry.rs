@@ -5,25 +5,30 @@ use std::sync::Arc;
 use landbridge_curve::PrivateKey;
 use landbridge_curve::PublicKey;
 use landbridge_signal::{
-    BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SignedPreKeyId, SignedPreKeyPublic,
+    BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionInfo, SignedPreKeyId,
+    SignedPreKeyPublic, TrustPolicy,
 };
+use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
 use landbridge_stanza::codes::RetryReason;
 use landbridge_stanza::keys::{PreKey, SignedPreKey};
 use landbridge_stanza::message::MessageOut;
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::retry::{Retry, RetryKeys};
-use landbridge_store::{OutboxEntry, OwedClass, Recrypt, StoreTx, TrailStep};
+use landbridge_store::{HeldRetry, OutboxEntry, OwedClass, PeerRecord, Recrypt, StoreTx, TrailStep};
 use landbridge_wire::{Jid, Limits, decode_payload};
 use tokio::sync::mpsc;
 
 use super::cipher::{Again, Maker, address, chat_of, store_failed};
-use super::has_session;
-use super::receive::Receiver;
+use super::receive::{Receiver, Why};
 use crate::error::{Error, Reaction};
 use crate::event::Event;
 use crate::receipts::owe;
 use crate::session::Session;
+use crate::trust::Notice;
+
+/// Requests of one peer that are kept while sending is held.
+const MOST_HELD: usize = 256;
 
 /// Whether a request is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,29 +37,35 @@ pub(super) enum Form {
     First,
     /// It was sent before and is only repeated: no further one-time key is given away.
     Repeat,
+    /// It is one of a flood: without keys.
+    Bare,
 }
 
 /// Asks the sender to encrypt a message anew. Keys that go along are stored first, in the same transaction.
 pub(super) fn request(
     receiver: &mut Receiver,
     tx: &mut dyn StoreTx,
-    error: &DecryptError,
+    why: &Why,
     asked: u32,
     form: Form,
 ) -> Result<ReceiptOut, Error> {
     let receipts = &receiver.profile.receipts;
     let no_session = matches!(
-        error,
-        DecryptError::NoSession { .. } | DecryptError::NoPreKey { .. } | DecryptError::NoSignedPreKey { .. }
+        why,
+        Why::Error(
+            DecryptError::NoSession { .. }
+                | DecryptError::NoPreKey { .. }
+                | DecryptError::NoSignedPreKey { .. }
+        )
     );
-    let with_keys =
-        asked >= u32::from(receipts.keys_from_count) || (no_session && receipts.keys_without_session);
+    let with_keys = form != Form::Bare
+        && (asked >= u32::from(receipts.keys_from_count) || (no_session && receipts.keys_without_session));
     let keys = if with_keys { Some(own_keys(receiver, tx, form)?) } else { None };
     let retry = Retry {
         id: receiver.message.id.clone(),
         t: receiver.message.t,
         count: u8::try_from(asked).unwrap_or(u8::MAX),
-        error: Some(reason(error)),
+        error: Some(why.reason()),
         registration: tx.registration_id().map_err(store_failed)?,
         keys: keys.flatten(),
     };
@@ -68,7 +79,7 @@ fn own_keys(receiver: &mut Receiver, tx: &mut dyn StoreTx, form: Form) -> Result
     let signed = tx.signed_prekeys()?;
     let Some(signed) = signed.iter().find(|entry| entry.uploaded).or(signed.first()) else { return Ok(None) };
     let prekey = match form {
-        Form::Repeat => None,
+        Form::Repeat | Form::Bare => None,
         Form::First => {
             let key = PrivateKey::generate(&mut receiver.rng);
             let value = *key.public().as_bytes();
@@ -90,7 +101,7 @@ fn own_keys(receiver: &mut Receiver, tx: &mut dyn StoreTx, form: Form) -> Result
     }))
 }
 
-fn reason(error: &DecryptError) -> RetryReason {
+pub(super) fn reason(error: &DecryptError) -> RetryReason {
     match error {
         DecryptError::NoSession { .. } => RetryReason::NoSession,
         DecryptError::NoPreKey { .. } | DecryptError::NoSignedPreKey { .. } => RetryReason::InvalidKeyId,
@@ -115,7 +126,14 @@ pub(crate) struct RetryJob {
 /// The request is acked last, so one that was cut short comes again.
 pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob>) -> Result<(), Error> {
     while let Some(job) = jobs.recv().await {
-        match answer(&session, &job).await {
+        let RetryJob { from, retry, ack } = job;
+        let wish = Wish {
+            peer: from.without_device(),
+            id: retry.id,
+            again: Again { count: retry.count, t: retry.t },
+            installation: Some((retry.registration, retry.keys)),
+        };
+        match answer(&session, wish).await {
             Ok(Some(stanza)) => session.write(stanza).await?,
             Ok(None) => {}
             Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
@@ -130,7 +148,6 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
                 continue;
             }
         }
-        let RetryJob { ack, .. } = job;
         let node = ack.to_node(&session.inner.profile);
         let owed = owe(&session.inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &node)?;
         session.inner.vault.write(move |tx| tx.owe(&owed).map(drop).map_err(Error::from)).await?;
@@ -139,105 +156,243 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
     Ok(())
 }
 
+/// Answers the requests of a peer that had to wait while sending was held. They were acked when they came, so each is kept
+/// until its answer is written.
+pub(crate) async fn answer_held(session: &Arc<Session>, chat: &str) -> Result<(), Error> {
+    let Ok(peer) = chat.parse::<Jid>() else { return Ok(()) };
+    let of = chat.to_owned();
+    let read = move |tx: &mut dyn StoreTx| match tx.peer(&of)?.held_since {
+        Some(_) => Ok(Vec::new()),
+        None => tx.held_retries(&of, MOST_HELD).map_err(Error::from),
+    };
+    for held in session.inner.vault.read(read).await? {
+        let Ok(id) = MessageId::try_from(held.id.clone()) else { continue };
+        let again = Again { count: held.count, t: held.t };
+        match answer(session, Wish { peer: peer.clone(), id, again, installation: None }).await {
+            Ok(Some(stanza)) => session.write(stanza).await?,
+            Ok(None) => {}
+            Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
+                tracing::warn!(error = error.for_log(), "a message could not be encrypted anew");
+            }
+            Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
+                return Err(error);
+            }
+            // Held again, or the server is in trouble: it stays for the next time.
+            Err(_) => return Ok(()),
+        }
+        let (of, id) = (chat.to_owned(), held.id);
+        let settle = move |tx: &mut dyn StoreTx| match tx.peer(&of)?.held_since {
+            Some(_) => Ok(()),
+            None => tx.settle_retry(&of, &id).map_err(Error::from),
+        };
+        session.inner.vault.write(settle).await?;
+    }
+    Ok(())
+}
+
+/// What a peer asks for.
+#[derive(Clone)]
+struct Wish {
+    /// Who asks, without device.
+    peer: Jid,
+    id: MessageId,
+    again: Again,
+    /// Registration id and keys of who asks; not known any more once a request had to wait.
+    installation: Option<(u32, Option<RetryKeys>)>,
+}
+
 enum Answer {
-    /// Nothing to be done: unknown, forgotten, or asked too often.
+    /// Nothing to be done: unknown, forgotten, asked too often, or kept for later.
     Nothing,
-    /// Write this, and tell the application.
-    Stanza(Vec<u8>, Option<Event>),
+    /// Write this.
+    Stanza(Vec<u8>),
     /// Fetch the peer's keys first.
     NeedsKeys,
 }
 
-async fn answer(session: &Arc<Session>, job: &RetryJob) -> Result<Option<Vec<u8>>, Error> {
-    for fresh in [false, true] {
-        let (peer, retry, limits) = (job.from.clone(), job.retry.clone(), session.inner.wire_limits);
-        let maker = Maker::new(&session.inner, &peer.clone().without_device(), &retry.id);
-        let bounds = Bounds {
-            most: session.inner.profile.receipts.retries_answered,
-            policy: session.inner.trust_policy,
-            fresh,
-            now: session.inner.clock.now(),
+async fn answer(session: &Arc<Session>, wish: Wish) -> Result<Option<Vec<u8>>, Error> {
+    let inner = &session.inner;
+    for session_is in [Rebuilt::NotNow, Rebuilt::JustNow] {
+        let mut judge = Judge {
+            maker: Maker::new(inner, &wish.peer, &wish.id),
+            most: inner.profile.receipts.retries_answered,
+            rebuild_every: inner.profile.receipts.rebuild_every_s,
+            notice: Notice::new(inner),
+            rebuilt: session_is,
+            limits: inner.wire_limits,
+            rng: inner.rng.fork(),
+            wish: wish.clone(),
+            events: Vec::new(),
         };
-        let rng = session.inner.rng.fork();
-        let step = move |tx: &mut dyn StoreTx| decide(tx, &peer, &retry, maker, &bounds, &limits, rng);
-        match session.inner.vault.write(step).await? {
+        let step = move |tx: &mut dyn StoreTx| {
+            let answer = judge.decide(tx)?;
+            Ok::<_, Error>((answer, judge.events))
+        };
+        let (answer, events) = inner.vault.write(step).await?;
+        for event in events {
+            inner.events.push(event);
+        }
+        match answer {
             Answer::Nothing => return Ok(None),
-            Answer::Stanza(stanza, event) => {
-                if let Some(event) = event {
-                    session.inner.events.push(event);
-                }
-                return Ok(Some(stanza));
-            }
+            Answer::Stanza(stanza) => return Ok(Some(stanza)),
             Answer::NeedsKeys => {
-                crate::keys::fetch(&session.inner, &job.from).await?;
+                crate::keys::fetch(inner, &wish.peer).await?;
             }
         }
     }
     Ok(None)
 }
 
-struct Bounds {
-    most: u8,
-    policy: landbridge_signal::TrustPolicy,
-    /// The session was begun a moment ago, for this answer.
-    fresh: bool,
-    now: u64,
+/// Whether the session was begun a moment ago, for this answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rebuilt {
+    NotNow,
+    JustNow,
 }
 
-fn decide(
-    tx: &mut dyn StoreTx,
-    peer: &Jid,
-    retry: &Retry,
+/// Decides on one request, in one transaction.
+struct Judge {
+    wish: Wish,
     maker: Maker,
-    bounds: &Bounds,
-    limits: &Limits,
-    mut rng: rand::rngs::StdRng,
-) -> Result<Answer, Error> {
-    let (recipient, id) = (chat_of(peer), retry.id.as_str());
-    let Some(entry) = tx.outgoing(&recipient, id)? else { return Ok(Answer::Nothing) };
-    let count = u64::from(retry.count);
-    if !bounds.fresh {
-        tx.note(&recipient, id, bounds.now, &TrailStep::RetryAsked { count })?;
+    most: u8,
+    rebuild_every: u64,
+    notice: Notice,
+    rebuilt: Rebuilt,
+    limits: Limits,
+    rng: rand::rngs::StdRng,
+    events: Vec<Event>,
+}
+
+impl Judge {
+    fn decide(&mut self, tx: &mut dyn StoreTx) -> Result<Answer, Error> {
+        let (chat, count) = (chat_of(&self.wish.peer), self.wish.again.count);
+        // Only who was sent the message may ask for it: nobody else has one of this id here.
+        let Some(entry) = tx.outgoing(&chat, self.wish.id.as_str())? else { return Ok(Answer::Nothing) };
+        if self.rebuilt == Rebuilt::NotNow {
+            self.note(tx, &chat, &TrailStep::RetryAsked { count: u64::from(count) })?;
+        }
+        let last = last_answered(&entry, &self.limits);
+        let ignored = match count {
+            _ if entry.message.plaintext.is_empty() => Some("its content is forgotten"),
+            0 => Some("the request has no number"),
+            count if count < last => Some("a later request is answered"),
+            // Answered before, and the server did not learn of it: the same bytes.
+            count if count == last => return Ok(Answer::Stanza(entry.message.stanza)),
+            count if count > self.most || entry.retries >= u32::from(self.most) => {
+                Some("it was asked for too often")
+            }
+            _ => None,
+        };
+        if let Some(reason) = ignored {
+            self.note(tx, &chat, &TrailStep::RetryIgnored { reason: reason.to_owned() })?;
+            return Ok(Answer::Nothing);
+        }
+        if tx.peer(&chat)?.held_since.is_some() {
+            return self.keep(tx, &chat);
+        }
+        if let Renewal::NeedsKeys = self.renew(tx, &chat, &entry)? {
+            return Ok(Answer::NeedsKeys);
+        }
+        // The keys of the request may have shown another identity.
+        if tx.peer(&chat)?.held_since.is_some() {
+            return self.keep(tx, &chat);
+        }
+        let stanza = self.maker.encrypt(tx, &entry.message.plaintext, Some(self.wish.again))?;
+        self.note(tx, &chat, &TrailStep::RetryAnswered { count: u64::from(count) })?;
+        tx.replace_stanza(&chat, self.wish.id.as_str(), &stanza, Recrypt::Retry)?;
+        Ok(Answer::Stanza(stanza))
     }
-    let ignored = match retry.count {
-        _ if entry.message.plaintext.is_empty() => Some("its content is forgotten"),
-        0 => Some("the request has no number"),
-        count if count > bounds.most => Some("it was asked for too often"),
-        _ => None,
-    };
-    if let Some(reason) = ignored {
-        let step = TrailStep::RetryIgnored { reason: reason.to_owned() };
-        tx.note(&recipient, id, bounds.now, &step)?;
-        return Ok(Answer::Nothing);
+
+    fn note(&self, tx: &mut dyn StoreTx, chat: &str, step: &TrailStep) -> Result<(), Error> {
+        Ok(tx.note(chat, self.wish.id.as_str(), self.notice.now, step)?)
     }
-    match retry.count.cmp(&last_answered(&entry, limits)) {
-        std::cmp::Ordering::Less => return Ok(Answer::Nothing),
-        // Answered before, and the server did not learn of it: the same bytes.
-        std::cmp::Ordering::Equal => return Ok(Answer::Stanza(entry.message.stanza, None)),
-        std::cmp::Ordering::Greater => {}
+
+    /// Sending is held: the answer waits. So many requests at most; who sends more has asked for enough.
+    fn keep(&self, tx: &mut dyn StoreTx, chat: &str) -> Result<Answer, Error> {
+        let id = self.wish.id.as_str().to_owned();
+        let kept = tx.held_retries(chat, MOST_HELD)?;
+        if kept.len() < MOST_HELD || kept.iter().any(|held| held.id == id) {
+            let Again { count, t } = self.wish.again;
+            tx.hold_retry(chat, &HeldRetry { id, count, t })?;
+            self.note(tx, chat, &TrailStep::Held)?;
+        }
+        Ok(Answer::Nothing)
     }
-    let whom = address(peer);
-    let mut event = None;
-    if let Some(keys) = &retry.keys {
-        let Some(bundle) = bundle_of(retry.registration, keys) else { return Ok(Answer::Nothing) };
+
+    /// Sees to it that the answer is encrypted in a session that the peer has.
+    ///
+    /// A new one is begun when there is none or the request comes from another installation; when it brings keys, unless
+    /// the message was encrypted before the session was last begun anew; and without keys once an hour. So a peer that has
+    /// lost many messages costs one new session, and a peer that never stops asking costs no more than its share of keys.
+    fn renew(&mut self, tx: &mut dyn StoreTx, chat: &str, entry: &OutboxEntry) -> Result<Renewal, Error> {
+        let whom = address(&self.wish.peer);
+        let record = tx.peer(chat)?;
+        if self.rebuilt == Rebuilt::JustNow {
+            return self.note_rebuilt(tx, chat);
+        }
+        let now = self.notice.now;
+        let lately = record.rebuilt_at.is_some_and(|at| now < at.saturating_add(self.rebuild_every));
+        let mut session = tx.load_session(&whom).map_err(store_failed)?.and_then(|record| record.info());
+        let (registration, keys) = match self.wish.installation.take() {
+            Some((registration, keys)) => (Some(registration), keys),
+            None => (None, None),
+        };
+        let another = |info: &SessionInfo| {
+            registration.is_some_and(|registration| registration != info.remote_registration_id)
+                || keys.as_ref().is_some_and(|keys| keys.identity != *info.remote_identity.as_bytes())
+        };
+        let other_identity = |info: &SessionInfo| {
+            keys.as_ref().is_some_and(|keys| keys.identity != *info.remote_identity.as_bytes())
+        };
+        if session.as_ref().is_some_and(|info| another(info) && (!lately || other_identity(info))) {
+            tx.delete_session(&whom).map_err(store_failed)?;
+            session = None;
+        }
+        let before_rebuilding =
+            entry.retries == 0 && record.rebuilt_at.is_some_and(|at| entry.message.created_at < at);
+        match keys {
+            Some(keys) if session.is_none() || !before_rebuilding => {
+                self.rebuild(tx, chat, registration, &keys)
+            }
+            Some(_) => Ok(Renewal::Done),
+            None if session.is_none() || (self.wish.again.count >= 2 && !lately) => Ok(Renewal::NeedsKeys),
+            None => Ok(Renewal::Done),
+        }
+    }
+
+    fn rebuild(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        chat: &str,
+        registration: Option<u32>,
+        keys: &RetryKeys,
+    ) -> Result<Renewal, Error> {
+        let peer = &self.wish.peer;
+        let Some(bundle) = bundle_of(registration.unwrap_or_default(), keys) else {
+            return Err(Error::BadAnswer { request: "keys of a retry request", source: None });
+        };
+        let (store, whom) = (tx.as_signal_store(), address(peer));
         let begun =
-            landbridge_signal::process_bundle(tx.as_signal_store(), &whom, &bundle, bounds.policy, &mut rng);
+            landbridge_signal::process_bundle(store, &whom, &bundle, TrustPolicy::Accept, &mut self.rng);
         let change = begun.map_err(|source| match source {
             BundleError::Store(source) => store_failed(source),
             source => Error::BadKeys { jid: peer.clone(), source },
         })?;
-        event = crate::keys::note(tx, peer, change, &bundle.identity, bounds.now)?;
-    } else if !bounds.fresh && (retry.count >= 2 || !has_session(tx, &whom)?) {
-        return Ok(Answer::NeedsKeys);
+        self.events.extend(self.notice.shown(tx, peer, change, &bundle.identity)?);
+        self.note_rebuilt(tx, chat)
     }
-    let again = Again { count: retry.count, t: retry.t };
-    let stanza = maker.encrypt(tx, &entry.message.plaintext, Some(again))?;
-    if bounds.fresh {
-        tx.note(&recipient, id, bounds.now, &TrailStep::SessionBegun)?;
+
+    fn note_rebuilt(&self, tx: &mut dyn StoreTx, chat: &str) -> Result<Renewal, Error> {
+        let record = tx.peer(chat)?;
+        tx.set_peer(chat, &PeerRecord { rebuilt_at: Some(self.notice.now), ..record })?;
+        self.note(tx, chat, &TrailStep::SessionBegun)?;
+        Ok(Renewal::Done)
     }
-    tx.note(&recipient, id, bounds.now, &TrailStep::RetryAnswered { count })?;
-    tx.replace_stanza(&recipient, id, &stanza, Recrypt::Retry)?;
-    Ok(Answer::Stanza(stanza, event))
+}
+
+enum Renewal {
+    Done,
+    NeedsKeys,
 }
 
 /// The `count` of the answer that is stored, 0 if it is the first sending.

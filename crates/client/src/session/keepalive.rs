@@ -21,7 +21,11 @@ pub(super) async fn run(session: Arc<Session>) -> Result<(), Error> {
             if due <= tokio::time::Instant::now() {
                 break;
             }
-            tokio::time::sleep_until(due).await;
+            tokio::select! {
+                biased;
+                () = session.probe.notified() => break,
+                () = tokio::time::sleep_until(due) => {}
+            }
         }
         match session.ping().await {
             // A refusal is an answer.

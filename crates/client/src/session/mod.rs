@@ -4,7 +4,7 @@ mod keepalive;
 mod pending;
 mod route;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -54,6 +54,12 @@ pub(crate) struct Session {
     pub(crate) retries: mpsc::Sender<RetryJob>,
     retry_jobs: Mutex<Option<mpsc::Receiver<RetryJob>>>,
     mailbox: Mutex<Mailbox>,
+    /// Peers to whom everything that waits is to go out, from the oldest message on.
+    released: Mutex<BTreeSet<String>>,
+    /// The connection is to be tried now.
+    pub(crate) probe: Notify,
+    /// When the token of the login ends, in unix seconds, if it tells.
+    token_ends: Option<u64>,
     /// How often messages were sent again on this connection because the server asked for it.
     resends: Mutex<HashMap<MessageId, usize>>,
 }
@@ -87,9 +93,12 @@ impl Session {
             retries,
             retry_jobs: Mutex::new(Some(retry_jobs)),
             mailbox: Mutex::new(Mailbox::default()),
+            released: Mutex::new(BTreeSet::new()),
+            probe: Notify::new(),
+            token_ends: established.token_ends,
             resends: Mutex::new(HashMap::new()),
         });
-        let Established { read, write, decoder, sealer, opener, early } = established;
+        let Established { read, write, decoder, sealer, opener, early, token_ends: _ } = established;
         tokio::spawn(writer::run(Arc::clone(&session), queue, sealer, write));
         tokio::spawn(reader::run(Arc::clone(&session), read, decoder, opener, early));
         session
@@ -109,6 +118,9 @@ impl Session {
         self.spawn(crate::messages::outbox::run);
         self.spawn(crate::receipts::run);
         self.spawn(crate::account::after_active);
+        self.spawn(crate::own_keys::grow_old);
+        let ends = self.token_ends;
+        self.spawn(move |session| crate::token::keep_fresh(session, ends));
         let jobs = self.retry_jobs.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(jobs) = jobs {
             self.spawn(move |session| crate::messages::retry::run(session, jobs));
@@ -147,6 +159,9 @@ impl Session {
         }
         if ending.reaction() == Reaction::NewToken {
             self.inner.token_refused.store(true, Ordering::Relaxed);
+        }
+        if ending.reaction() == Reaction::Reenlist {
+            crate::account::lapsed(&self.inner).await;
         }
         tracing::debug!(ending = %ending, "the connection ended");
         crate::client::disconnected(&self.inner, ending);
@@ -289,6 +304,16 @@ impl Session {
         let Some(since) = mailbox.since_asked.as_mut() else { return false };
         *since += 1;
         *since >= batch
+    }
+
+    /// What waits for a peer may go out.
+    pub(crate) fn release(&self, chat: String) {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).insert(chat);
+        self.outbox_news.notify_one();
+    }
+
+    pub(crate) fn take_released(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How often this message was sent again before, or `None` if there are too many to keep count of.

@@ -73,7 +73,8 @@ impl Session {
                 Ok(())
             }
             Inbound::Failure(failure) => {
-                self.end(Ending::LoginWithdrawn { failure: Box::new(failure) });
+                let reaction = crate::connection::public(failure.reaction(profile));
+                self.end(Ending::LoginWithdrawn { failure: Box::new(failure), reaction });
                 Ok(())
             }
             Inbound::End => {
@@ -110,7 +111,7 @@ impl Session {
             tracing::warn!(error = ?error, "the server misses an ack; the stanza comes again");
             return;
         }
-        self.end(Ending::StreamError { error });
+        self.end(crate::connection::given_up(&self.inner, error));
     }
 
     async fn acked(self: &Arc<Self>, ack: AckIn) -> Result<(), Error> {
@@ -125,10 +126,10 @@ impl Session {
         let ack = notification.ack();
         match notification.event {
             NotificationEvent::PreKeysLow { .. } => {
-                self.spawn(|session| async move { crate::keys::refill(&session).await });
+                return crate::own_keys::running_low(self, &ack).await;
             }
             NotificationEvent::CheckDigest => {
-                self.spawn(|session| async move { crate::keys::check_digest(&session).await });
+                return crate::own_keys::digest_wanted(self, &ack).await;
             }
             NotificationEvent::IdentityChanged { .. } => {
                 return crate::messages::identity_changed(self, notification.from, &ack).await;

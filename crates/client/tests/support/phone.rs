@@ -108,6 +108,13 @@ impl Phone {
         let _ = process_bundle(&mut self.store, &Self::client(), &bundle, policy, &mut rand::rng()).unwrap();
     }
 
+    /// How many sessions with the client it has.
+    pub fn sessions(&self) -> usize {
+        use landbridge::signal::SessionStore as _;
+        let record = self.store.load_session(&Self::client()).unwrap().unwrap_or_default();
+        record.archived() + usize::from(record.has_current())
+    }
+
     pub fn open(&mut self, enc: &Enc) -> Result<String, landbridge::signal::DecryptError> {
         let kind = match enc.kind {
             EncType::PreKey => CiphertextKind::PreKey,
