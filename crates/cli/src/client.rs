@@ -8,6 +8,7 @@ mod listen;
 mod open;
 mod send;
 mod settings;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -79,6 +80,14 @@ enum Command {
     Send(send::Send),
     /// Print messages as they come, until Ctrl-C
     Listen(listen::Listen),
+    /// Print the safety number with a user, to be compared with what their app shows
+    SafetyNumber(commands::Peer),
+    /// Compare a user's safety number, and note that the user is verified
+    Verify(trust::Verify),
+    /// Take the note back that a user is verified
+    Unverify(commands::Peer),
+    /// Accept the new identity of a user: messages that were held go out
+    Accept(commands::Peer),
     /// Block a user
     Block(commands::Peer),
     /// Take a block back
@@ -110,6 +119,10 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
             Command::Ping => commands::ping(&session, style).await,
             Command::Keys(keys) => commands::keys(keys, &session, style).await,
             Command::Send(send) => send::run(send, &session, style).await,
+            Command::SafetyNumber(peer) => trust::safety_number(&peer, &session, style).await,
+            Command::Verify(verify) => trust::verify(&verify, &session, style).await,
+            Command::Unverify(peer) => trust::unverify(&peer, &session, style).await,
+            Command::Accept(peer) => trust::accept(&peer, &session, style).await,
             Command::Block(peer) => commands::block(&peer, &session, style).await,
             Command::Unblock(peer) => commands::unblock(&peer, &session, style).await,
             Command::Blocklist => commands::blocklist(&session, style).await,

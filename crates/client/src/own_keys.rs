@@ -101,13 +101,14 @@ impl Client {
     }
 }
 
-/// On the very first login the keys go first, for without them nobody can write to us.
+/// On the very first login, also that after enlisting anew, the keys go first, for without them nobody can write to us.
 pub(crate) async fn before_active(session: &Arc<Session>) -> Result<(), Error> {
     let counts =
         session.inner.vault.read(|tx| Ok::<_, Error>((tx.prekey_counts()?, tx.signed_prekeys()?))).await?;
     let (counts, signed) = counts;
     let at_server = counts.stored - counts.to_upload.min(counts.stored);
-    if at_server == 0 && counts.used == 0 || signed.iter().all(|entry| !entry.uploaded) {
+    let none_there = at_server == 0 && (counts.to_upload > 0 || counts.used == 0);
+    if none_there || signed.iter().all(|entry| !entry.uploaded) {
         match upload(session, session.inner.profile.keys.first_batch).await {
             // A user without one-time keys can still be written to; the server's refusal must not lock the user out.
             Err(error @ Error::Refused { .. }) => {

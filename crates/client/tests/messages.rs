@@ -598,6 +598,10 @@ async fn what_cannot_be_stored_is_not_acknowledged_and_comes_again() {
     // Everyday business first, so that nothing else needs the store.
     conn.send(&Notification::prekeys_low("n-0", now(), 3).to_node(&conn.profile)).await;
     ack(&mut conn).await;
+    while client.own_keys().await.unwrap().one_time < 862 {
+        conn.serve_while(client.ping()).await.unwrap();
+    }
+    conn.serve_while(client.ping()).await.unwrap();
     broken.store(true, Ordering::SeqCst);
     conn.send(&node).await;
     let (ending, rest) = tokio::join!(client.closed(), conn.until_closed());

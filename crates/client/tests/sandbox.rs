@@ -286,3 +286,75 @@ async fn a_message_is_answered_reacted_to_edited_and_taken_back() {
     assert_eq!(text(&mut events).await, "and now?");
     sandbox.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_verified_peer_with_a_new_phone_is_held_until_the_user_accepts() {
+    let (sandbox, partner) = world().await;
+    let handle = sandbox.handle();
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path().join("alice.db")).unwrap();
+    let client = builder(&sandbox, &partner).store(store).build().unwrap();
+    let mut events = client.events();
+    client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    let bob = Jid::user(BOB);
+    let first = client.send_text(&bob, "hello").await.unwrap();
+    client.wait_for(&bob, &first, OutState::Delivered).await.unwrap();
+    let number = client.safety_number(&bob).await.unwrap();
+    client.mark_verified(&number).await.unwrap();
+
+    handle.phone_reinstall(BOB).unwrap();
+    let held = event(&mut events, |event| match event {
+        Event::IdentityChanged { old, verification, sending, .. } => {
+            Some((*old, *verification, matches!(sending, landbridge::Sending::Held { .. })))
+        }
+        _ => None,
+    });
+    assert_eq!(held.await, (Some(*number.identity()), landbridge::Verification::WasVerified, true));
+    let second = client.send_text(&bob, "is it you?").await.unwrap();
+    handle.phone_send_text(BOB, "alice", "new phone").unwrap();
+    assert_eq!(text(&mut events).await, "new phone");
+    client.ping().await.unwrap();
+    assert_eq!(client.message_state(&bob, &second).await.unwrap(), Some(OutState::Pending));
+    client.accept_identity(&bob).await.unwrap();
+    assert_eq!(client.wait_for(&bob, &second, OutState::Delivered).await.unwrap(), OutState::Delivered);
+    let shown = handle.phone_messages(BOB).unwrap();
+    assert!(shown.iter().any(|line| line.text.as_deref() == Some("is it you?") && line.failure.is_none()));
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn uploads_whose_answers_are_lost_leave_the_sandbox_and_the_store_with_the_same_keys() {
+    use landbridge_sandbox::faults::{Fault, Probability};
+    let mut attempts = 0;
+    for seed in 1..=6 {
+        let (sandbox, partner) = world().await;
+        let handle = sandbox.handle();
+        let client = builder(&sandbox, &partner).store(MemoryStore::new()).build().unwrap();
+        client.enlist("alice", 1).await.unwrap();
+        handle.set_faults(None, Some(seed));
+        handle.set_fault(Fault::TcpReset, Probability::new(0.9).unwrap(), None);
+        for _ in 0..20 {
+            attempts += 1;
+            if client.connect().await.is_ok() {
+                client.disconnect().await;
+            }
+        }
+        handle.set_fault(Fault::TcpReset, Probability::new(0.0).unwrap(), None);
+        client.connect().await.unwrap();
+        let kept = client.own_keys().await.unwrap();
+        assert_eq!((kept.one_time, kept.to_upload), (812, 0), "seed {seed}");
+        assert_eq!(client.one_time_keys_left().await.unwrap(), 812, "seed {seed}");
+        let own = client.address().await.unwrap().map(|own| own.to_string());
+        let added: u32 = (handle.events(0).into_iter())
+            .filter(|event| event.user == own)
+            .filter_map(|event| match event.kind {
+                EventKind::KeysStored { added, .. } => Some(u32::try_from(added).unwrap()),
+                _ => None,
+            })
+            .sum();
+        assert_eq!(added, 812, "seed {seed}: keys were made for answers that were lost");
+        sandbox.shutdown().await;
+    }
+    assert_eq!(attempts, 120);
+}

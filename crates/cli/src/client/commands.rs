@@ -1,11 +1,10 @@
 //! The commands that do one thing and end.
 
 use landbridge::OneTimeKey;
-use landbridge::store::ClientStore;
 use serde_json::json;
 
 use super::Style;
-use super::open::{Opener, failure, store_failure, user};
+use super::open::{Opener, failure, user};
 use crate::failure::Failure;
 use crate::output;
 
@@ -14,7 +13,7 @@ use crate::output;
 pub(super) struct Peer {
     /// A phone number, or an address
     #[arg(value_name = "USER")]
-    user: String,
+    pub(super) user: String,
 }
 
 /// `keys`
@@ -85,40 +84,35 @@ async fn peer_keys(of: &str, opener: &Opener, style: Style) -> Result<(), Failur
     }
 }
 
-/// Connects, which uploads what is missing, and then reads the books.
+/// Connects, which uploads what is missing, asks the server, and then reads the books.
 async fn own_keys(opener: &Opener, style: Style) -> Result<(), Failure> {
     let client = opener.connect().await?;
+    let left = client.one_time_keys_left().await.map_err(failure)?;
     client.disconnect().await;
-    drop(client);
-    let mut store = opener.store()?;
-    let read = || {
-        let tx = store.begin()?;
-        Ok((tx.account()?, tx.prekey_counts()?, tx.signed_prekeys()?))
-    };
-    let (account, counts, signed) = { read }().map_err(|error| store_failure(&error))?;
-    let account = account
-        .ok_or_else(|| Failure::runtime("the account is gone; run `landbridge client enlist` again"))?;
-    let identity = hex::encode(account.identity.public().as_bytes());
-    let login = account.enlistment.login().unwrap_or_default();
-    let newest = signed.first();
+    let keys = client.own_keys().await.map_err(failure)?;
+    let login = client.address().await.map_err(failure)?.map(|login| login.to_string()).unwrap_or_default();
+    let identity = hex::encode(keys.identity.as_bytes());
     match style {
         Style::Json => output::json(&json!({
             "login": login,
             "identity": identity,
-            "registration_id": account.registration_id,
-            "signed_prekey_id": newest.map(|entry| entry.key.id.get()),
-            "signed_prekey_uploaded": newest.map(|entry| entry.uploaded),
-            "prekeys": counts.stored,
-            "prekeys_to_upload": counts.to_upload,
-            "prekeys_used": counts.used,
+            "registration_id": keys.registration_id,
+            "signed_prekey_id": keys.signed_prekey,
+            "signed_prekey_made_at": keys.signed_prekey_made_at,
+            "old_signed_prekeys": keys.old_signed_prekeys,
+            "prekeys": keys.one_time,
+            "prekeys_at_server": left,
+            "prekeys_to_upload": keys.to_upload,
+            "prekeys_used": keys.used,
         })),
         Style::Text => output::line(&format!(
-            "{login}\n  identity          {identity}\n  registration id   {}\n  signed prekey     {}\n  one-time prekeys  {} stored, {} not uploaded, {} used",
-            account.registration_id,
-            newest.map_or("none".to_owned(), |entry| entry.key.id.to_string()),
-            counts.stored,
-            counts.to_upload,
-            counts.used,
+            "{login}\n  identity          {identity}\n  registration id   {}\n  signed prekey     {}, and {} older\n  one-time prekeys  {} stored, {left} at the server, {} not uploaded, {} used",
+            keys.registration_id,
+            keys.signed_prekey,
+            keys.old_signed_prekeys,
+            keys.one_time,
+            keys.to_upload,
+            keys.used,
         )),
     }
 }

@@ -106,7 +106,14 @@ fn printable(text: &str) -> String {
 /// What a person at the terminal may want to know goes to standard error.
 fn note(event: &Event) {
     match event {
-        Event::IdentityChanged { peer, .. } => eprintln!("the security code of {peer} has changed"),
+        Event::IdentityChanged { peer, sending, .. } => {
+            eprintln!("the security code of {peer} has changed");
+            if matches!(sending, landbridge::Sending::Held { .. }) {
+                eprintln!("messages to {peer} are held until `landbridge client accept {peer}`");
+            }
+        }
+        Event::MustReenlist { address } => eprintln!("{address} is no longer enlisted"),
+        Event::Reenlisted { address } => eprintln!("enlisted anew as {address}"),
         Event::Undecryptable { chat, asked, .. } => {
             eprintln!("a message from {chat} cannot be decrypted; asked for it again ({asked})");
         }

@@ -109,7 +109,7 @@ pub(super) fn user(text: &str) -> Result<Jid, Failure> {
 }
 
 /// What an error of the store means to the user.
-pub(super) fn store_failure(error: &StoreError) -> Failure {
+fn store_failure(error: &StoreError) -> Failure {
     Failure::runtime(with_causes(error))
 }
 

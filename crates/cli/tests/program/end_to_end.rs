@@ -235,6 +235,52 @@ fn a_blocked_user_is_not_heard_and_a_deleted_account_is_gone() {
     assert!(world.ask(&["ping"])["ms"].is_number());
 }
 
+#[test]
+fn a_verified_user_with_a_new_phone_is_written_to_after_one_command() {
+    let world = World::start();
+    world.enlist();
+    world.make_phone();
+    world.ask(&["send", "--to", NUMBER, "--text", "hello", "--wait", "delivered"]);
+    let number = world.ask(&["safety-number", NUMBER]);
+    let digits = number["digits"].as_str().unwrap().to_owned();
+    assert_eq!((digits.len(), &number["verified"], &number["held"]), (60, &json!(false), &json!(false)));
+    assert_eq!(number["scannable"].as_str().unwrap().len(), 148);
+
+    // What is no number, and what is another one.
+    let usage = world.client(&["verify", NUMBER, "--digits", "123"]).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2), "{}", stderr(&usage));
+    let other: String = digits.chars().rev().collect();
+    assert!(world.fail(&["verify", NUMBER, "--digits", &other]).contains("not the number"));
+    let own = number["scannable"].as_str().unwrap();
+    assert!(world.fail(&["verify", NUMBER, "--scanned", own]).contains("not the number"));
+    let spaced: Vec<String> =
+        digits.as_bytes().chunks(5).map(|five| String::from_utf8_lossy(five).into()).collect();
+    assert_eq!(
+        world.ask(&["verify", NUMBER, "--digits", &spaced.join(" ")]),
+        json!({ "user": PHONE, "verified": true })
+    );
+    assert_eq!(world.ask(&["safety-number", NUMBER])["verified"], json!(true));
+
+    world.control("POST", &format!("/phones/{NUMBER}/reinstall"), &json!({}));
+    assert_eq!(world.lines(&["listen", "--for", "2"]), Vec::<Value>::new());
+    let said = world.fail(&["send", "--to", NUMBER, "--text", "for the old phone", "--timeout", "1"]);
+    assert!(said.contains("is stored and pending"), "{said}");
+    let number = world.ask(&["safety-number", NUMBER]);
+    assert_ne!(number["digits"].as_str().unwrap(), digits);
+    assert_eq!((&number["was_verified"], &number["held"]), (&json!(true), &json!(true)));
+    assert_eq!(world.ask(&["accept", NUMBER]), json!({ "user": PHONE, "held": false }));
+    world.ask(&["send", "--to", NUMBER, "--text", "for the new one", "--wait", "delivered"]);
+    assert_eq!(world.phone_shows(), ["hello", "for the old phone", "for the new one"]);
+    world.ask(&["verify", NUMBER, "--digits", number["digits"].as_str().unwrap()]);
+    world.ask(&["unverify", NUMBER]);
+    let trust = world.ask(&["safety-number", NUMBER]);
+    assert_eq!((&trust["verified"], &trust["was_verified"]), (&json!(false), &json!(false)));
+
+    let keys = world.ask(&["keys"]);
+    let (stored, left) = (keys["prekeys"].as_u64().unwrap(), keys["prekeys_at_server"].as_u64().unwrap());
+    assert!(left <= stored && left > 800, "{keys}");
+}
+
 /// Starts `listen` and waits until it is connected, which the trace tells.
 fn listening(world: &World) -> (std::process::Child, BufReader<ChildStdout>) {
     let mut child =
