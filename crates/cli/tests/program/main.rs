@@ -10,3 +10,4 @@ mod media;
 #[cfg(unix)]
 mod partner;
 mod usage;
+mod weather;
