@@ -44,5 +44,7 @@ pub use tcp::TcpTransport;
 
 #[cfg(feature = "http-client")]
 pub use http_client::{HttpClient, HttpError};
+#[cfg(feature = "tls-server")]
+pub use http_server::{Certificates, TlsError, TlsVersions, serve_tls};
 #[cfg(feature = "http-server")]
 pub use http_server::{HttpLimits, PeerAddr, ServerHandle, serve};

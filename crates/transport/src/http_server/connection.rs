@@ -10,15 +10,22 @@ use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower_service::Service;
 
-use super::HttpLimits;
 use super::guard::{Guarded, Watch};
 use super::service::Guard;
+use super::{HttpLimits, Security};
 use crate::stream::Prefixed;
+
+/// HTTP/2: streams that the peer has reset before they were looked at; beyond, the connection ends.
+const PENDING_RESETS: usize = 20;
+/// HTTP/2: streams that were reset here for the peer's mistakes; beyond, the connection ends.
+const ERROR_RESETS: usize = 200;
+/// HTTP/2: bytes of a stream that wait to be sent.
+const SEND_BUFFER: usize = 64 * 1024;
 
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -28,9 +35,10 @@ enum Protocol {
     Http2,
 }
 
-pub(super) async fn serve_one<S, B>(
+pub(super) async fn accept<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
+    security: Security,
     service: S,
     limits: Arc<HttpLimits>,
     mut closed: watch::Receiver<()>,
@@ -44,11 +52,53 @@ pub(super) async fn serve_one<S, B>(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    match security {
+        Security::Plain => serve_one(stream, peer, None, service, limits, closed).await,
+        #[cfg(feature = "tls-server")]
+        Security::Tls(certificates) => {
+            let handshake = certificates.acceptor().accept(stream);
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(limits.tls, handshake) => shaken,
+                _ = closed.changed() => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => {
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let agreed = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
+                    serve_one(stream, peer, Some(agreed), service, limits, closed).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
+                Err(_) => tracing::debug!(%peer, "closed: no TLS in time"),
+            }
+        }
+    }
+}
+
+/// `agreed` is what TLS has settled; without it, the first bytes do.
+async fn serve_one<T, S, B>(
+    stream: T,
+    peer: SocketAddr,
+    agreed: Option<Protocol>,
+    service: S,
+    limits: Arc<HttpLimits>,
+    mut closed: watch::Receiver<()>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let sniffed = tokio::select! {
         sniffed = tokio::time::timeout(limits.first_byte, sniff(stream)) => sniffed,
         _ = closed.changed() => return,
     };
     let (protocol, stream) = match sniffed {
+        Ok(Ok(Some((protocol, _)))) if agreed.is_some_and(|agreed| agreed != protocol) => {
+            tracing::debug!(%peer, "closed: another protocol than was agreed on");
+            return;
+        }
         Ok(Ok(Some(sniffed))) => sniffed,
         Ok(Ok(None) | Err(_)) => return,
         Err(_) => {
@@ -84,6 +134,9 @@ pub(super) async fn serve_one<S, B>(
             builder
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(limits.streams)
+                .max_pending_accept_reset_streams(PENDING_RESETS)
+                .max_local_error_reset_streams(ERROR_RESETS)
+                .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(u32::try_from(limits.header_block).unwrap_or(u32::MAX));
             let mut connection = std::pin::pin!(builder.serve_connection(io, service));
             tokio::select! {
@@ -103,7 +156,7 @@ pub(super) async fn serve_one<S, B>(
 /// Reads until the bytes can only be one of the two protocols. `None`: the peer left.
 ///
 /// A lone "P" may still become "POST" or the preface of HTTP/2; whoever calls this sets the time limit.
-async fn sniff(mut stream: TcpStream) -> io::Result<Option<(Protocol, Prefixed<TcpStream>)>> {
+async fn sniff<T: AsyncRead + Unpin>(mut stream: T) -> io::Result<Option<(Protocol, Prefixed<T>)>> {
     let mut seen = Vec::with_capacity(1024);
     loop {
         if stream.read_buf(&mut seen).await? == 0 {

@@ -36,6 +36,9 @@ pub(super) struct Guarded<S> {
     idle: Duration,
     in_head: bool,
     timer: Pin<Box<Sleep>>,
+    stall: Duration,
+    /// Runs while the peer takes nothing of what waits for it.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guarded<S> {
@@ -48,6 +51,8 @@ impl<S> Guarded<S> {
             idle: limits.idle,
             in_head: false,
             timer: Box::pin(tokio::time::sleep(limits.idle)),
+            stall: limits.stall,
+            stalled: None,
         }
     }
 
@@ -75,6 +80,17 @@ impl<S> Guarded<S> {
         if !self.in_head {
             self.timer.as_mut().reset(Instant::now() + self.idle);
         }
+    }
+
+    /// To be asked whenever the socket takes no bytes.
+    fn blocked(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        if stalled.as_mut().poll(cx).is_ready() {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "the peer does not read its answer");
+            return Poll::Ready(error);
+        }
+        self.expired(cx)
     }
 
     /// To be asked whenever the socket makes the connection wait, so that the task wakes up for the limit.
@@ -113,11 +129,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_write(cx, buf) {
             Poll::Ready(Ok(n)) => {
+                this.stalled = None;
                 this.moved();
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.expired(cx).map(Err),
+            Poll::Pending => this.blocked(cx).map(Err),
         }
     }
 
@@ -129,11 +146,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_write_vectored(cx, bufs) {
             Poll::Ready(Ok(n)) => {
+                this.stalled = None;
                 this.moved();
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.expired(cx).map(Err),
+            Poll::Pending => this.blocked(cx).map(Err),
         }
     }
 

@@ -1,13 +1,16 @@
-//! An HTTP/1.1 and HTTP/2 (prior knowledge, without TLS) accept loop that defends itself.
+//! An HTTP/1.1 and HTTP/2 accept loop that defends itself, without TLS ([`serve`]) or with it (`serve_tls`, feature
+//! `tls-server`). With TLS the two versions are told apart by ALPN, without by the first bytes.
 //!
 //! Frameworks serve happily to clients that never finish a sentence. This loop closes a connection that
 //!
 //! - sends nothing, or only a beginning that fits both protocols, for [`HttpLimits::first_byte`];
 //! - has begun a header block and does not end it within [`HttpLimits::header`];
 //! - moves no byte in either direction for [`HttpLimits::idle`];
+//! - does not read what it asked for within [`HttpLimits::stall`];
 //!
-//! answers 431 to header blocks that are too large, 414 to request lines that are too long, and 400 to requests with
-//! both `Content-Length` and `Transfer-Encoding`; ends a connection after a request with `Transfer-Encoding`, so that
+//! answers 431 to header blocks that are too large, 414 to request lines that are too long, and 400 to requests that two
+//! readers may take for different ones (two lengths, bare line feeds, folded lines, other codings than `chunked`, not
+//! one `Host`); ends a connection after a request with `Transfer-Encoding`, so that
 //! nothing can hide behind its body; and takes no more than [`HttpLimits::connections`] at once. Limits on bodies are
 //! the router's: it knows which routes take uploads.
 //!
@@ -31,6 +34,11 @@ mod connection;
 mod guard;
 mod head;
 mod service;
+#[cfg(feature = "tls-server")]
+mod tls;
+
+#[cfg(feature = "tls-server")]
+pub use tls::{Certificates, Reloaded, TlsError, TlsVersions};
 
 use std::error::Error;
 use std::io;
@@ -56,6 +64,10 @@ pub struct HttpLimits {
     pub header: Duration,
     /// Without a byte in either direction. 75 s. Handlers that take longer must send something meanwhile.
     pub idle: Duration,
+    /// With bytes to send and a peer that takes none. 30 s.
+    pub stall: Duration,
+    /// From the connection to the end of the TLS handshake. 10 s.
+    pub tls: Duration,
     /// From the stop signal to the end of the last request; what is not done by then is cut. 30 s.
     pub drain: Duration,
     /// Connections at once; the next ones wait in the operating system's queue. 10,000.
@@ -76,6 +88,8 @@ impl Default for HttpLimits {
             first_byte: Duration::from_secs(5),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(75),
+            stall: Duration::from_secs(30),
+            tls: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             connections: 10_000,
             header_block: 16 * 1024,
@@ -146,6 +160,54 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    start(listener, Security::Plain, service, limits, stop)
+}
+
+/// Like [`serve`], with TLS.
+///
+/// # Errors
+///
+/// If the listener does not know its own address.
+#[cfg(feature = "tls-server")]
+pub fn serve_tls<S, B>(
+    listener: TcpListener,
+    certificates: Arc<Certificates>,
+    service: S,
+    limits: HttpLimits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<ServerHandle>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    start(listener, Security::Tls(certificates), service, limits, stop)
+}
+
+/// What is between TCP and HTTP.
+#[derive(Debug, Clone)]
+enum Security {
+    Plain,
+    #[cfg(feature = "tls-server")]
+    Tls(Arc<Certificates>),
+}
+
+fn start<S, B>(
+    listener: TcpListener,
+    security: Security,
+    service: S,
+    limits: HttpLimits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<ServerHandle>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let local_addr = listener.local_addr()?;
     let notify = Arc::new(Notify::new());
     let asked = Arc::clone(&notify);
@@ -155,12 +217,13 @@ where
             () = asked.notified() => {}
         }
     };
-    let task = tokio::spawn(run(listener, service, Arc::new(limits), stop));
+    let task = tokio::spawn(run(listener, security, service, Arc::new(limits), stop));
     Ok(ServerHandle { local_addr, stop: notify, task })
 }
 
 async fn run<S, B>(
     listener: TcpListener,
+    security: Security,
     service: S,
     limits: Arc<HttpLimits>,
     stop: impl Future<Output = ()> + Send,
@@ -187,8 +250,8 @@ where
             Some(_) = connections.join_next() => {}
             next = next => match next {
                 Some((slot, Ok((stream, peer)))) => {
-                    let work =
-                        connection::serve_one(stream, peer, service.clone(), Arc::clone(&limits), closed.clone());
+                    let (limits, closed) = (Arc::clone(&limits), closed.clone());
+                    let work = connection::accept(stream, peer, security.clone(), service.clone(), limits, closed);
                     connections.spawn(async move {
                         work.await;
                         drop(slot);
