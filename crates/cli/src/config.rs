@@ -9,9 +9,9 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use landbridge_partner::PushConfig;
 use landbridge_partner::media::MediaConfig;
 use landbridge_partner::wake::{ApnsConfig, FcmConfig, WebPushConfig};
+use landbridge_partner::{PushConfig, TlsConfig};
 use landbridge_stanza::Profile;
 use serde::Deserialize;
 
@@ -63,6 +63,9 @@ pub(crate) struct PartnerSection {
     pub(crate) insecure_dev_auth: Option<bool>,
     pub(crate) tokens_per_hour: Option<u32>,
     pub(crate) allow_remote: Option<bool>,
+    /// Certificate and key.
+    pub(crate) tls: Option<TlsConfig>,
+    pub(crate) allow_plain_http: Option<bool>,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(default)]
     pub(crate) proxies: Vec<IpAddr>,
@@ -183,6 +186,8 @@ mod tests {
             insecure_dev_auth,
             tokens_per_hour,
             allow_remote,
+            tls,
+            allow_plain_http,
             proxies,
             media,
             push,
@@ -197,6 +202,7 @@ mod tests {
             panic!("a bound of 0");
         };
         let media_base_url = media.and_then(|media| media.base_url);
+        assert!(tls.is_some() && allow_plain_http.is_some());
         assert!(media_base_url.is_some() && !proxies.is_empty());
         assert!(keys_url.is_some() && audience.is_some());
         assert!(fcm.is_some() && apns.unwrap().alert.is_some() && !web_push.unwrap().hosts.is_empty());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use landbridge_enlist::IntegratorId;
-use landbridge_partner::{Partner, PartnerConfig, PushConfig, StartError, WHATSAPP_KEYS_URL};
+use landbridge_partner::{Partner, PartnerConfig, PushConfig, StartError, TlsConfig, WHATSAPP_KEYS_URL};
 use serde::Serialize;
 
 use crate::bind::check_loopback;
@@ -51,6 +51,15 @@ pub(crate) struct Args {
     /// Where WhatsApp publishes the keys of its push bearers; a sandbox prints its own [default: WhatsApp's]
     #[arg(long, value_name = "URL", env = "LANDBRIDGE_PARTNER_WHATSAPP_KEYS")]
     whatsapp_keys: Option<String>,
+    /// Certificate chain in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", env = "LANDBRIDGE_PARTNER_TLS_CERTIFICATE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key in PEM
+    #[arg(long, value_name = "FILE", env = "LANDBRIDGE_PARTNER_TLS_KEY", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// Speak HTTP without TLS elsewhere than on loopback, to a proxy that terminates TLS
+    #[arg(long)]
+    allow_plain_http: bool,
     /// Listen where other machines can connect, even with --insecure-dev-auth
     #[arg(
         long,
@@ -147,6 +156,8 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
         admin_addr,
         base_url: args.base_url.or(file.base_url),
         integrator_id,
+        tls: args_tls(args.tls_certificate, args.tls_key, file.tls)?,
+        allow_plain_http: args.allow_plain_http || file.allow_plain_http.unwrap_or(false),
         data_dir: args.data.or(file.data),
         dev_users,
         insecure_dev_auth,
@@ -160,6 +171,20 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
     })
 }
 
+/// Flags over the file; the oldest version is a matter of the file.
+fn args_tls(
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    file: Option<TlsConfig>,
+) -> Result<Option<TlsConfig>, Failure> {
+    let min_version = file.as_ref().map_or_else(Default::default, |tls| tls.min_version);
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsConfig { certificate, key, min_version })),
+        (None, None) => Ok(file),
+        _ => Err(Failure::usage("--tls-certificate and --tls-key belong together")),
+    }
+}
+
 fn failure(error: StartError) -> Failure {
     let text = crate::failure::with_causes(&error);
     match error {
@@ -169,6 +194,7 @@ fn failure(error: StartError) -> Failure {
         StartError::InsecureDevAuth => Failure::usage(
             "--dev-user is no way to authenticate anybody; add --insecure-dev-auth to use it for development",
         ),
+        StartError::PlainHttp { .. } => Failure::usage(text),
         StartError::DevUser(_) | StartError::BaseUrl { .. } | StartError::NoBaseUrl { .. } => {
             Failure::usage(text)
         }

@@ -26,6 +26,10 @@ pub struct PartnerConfig {
     pub base_url: Option<String>,
     /// The number WhatsApp gave this partner.
     pub integrator_id: IntegratorId,
+    /// Certificate and key of the public listener.
+    pub tls: Option<TlsConfig>,
+    /// Lets the public listener speak HTTP without TLS elsewhere than on loopback, for a proxy that terminates TLS.
+    pub allow_plain_http: bool,
     /// Where keys, the database and media are kept. Without it they live as long as the process.
     pub data_dir: Option<PathBuf>,
     /// Development only: session token → user-visible identifier.
@@ -48,6 +52,33 @@ pub struct PartnerConfig {
     pub web_push: Option<WebPushConfig>,
 }
 
+/// Where the certificate is. The files are read again when they change.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::exhaustive_structs, reason = "settings, read from a file or built by hand")]
+pub struct TlsConfig {
+    /// The chain in PEM, the server's certificate first.
+    pub certificate: PathBuf,
+    /// The key in PEM.
+    pub key: PathBuf,
+    /// The oldest version that is spoken (SEED demands 1.3).
+    #[serde(default)]
+    pub min_version: MinTls,
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[non_exhaustive]
+pub enum MinTls {
+    /// TLS 1.3.
+    #[default]
+    #[serde(rename = "1.3")]
+    V1_3,
+    /// TLS 1.2.
+    #[serde(rename = "1.2")]
+    V1_2,
+}
+
 impl Default for PartnerConfig {
     fn default() -> Self {
         Self {
@@ -55,6 +86,8 @@ impl Default for PartnerConfig {
             admin_addr: (Ipv4Addr::LOCALHOST, 8481).into(),
             base_url: None,
             integrator_id: IntegratorId::ONE,
+            tls: None,
+            allow_plain_http: false,
             data_dir: None,
             dev_users: BTreeMap::new(),
             insecure_dev_auth: false,
@@ -76,6 +109,8 @@ impl fmt::Debug for PartnerConfig {
             admin_addr,
             base_url,
             integrator_id,
+            tls,
+            allow_plain_http,
             data_dir,
             dev_users,
             insecure_dev_auth,
@@ -92,6 +127,8 @@ impl fmt::Debug for PartnerConfig {
             .field("admin_addr", admin_addr)
             .field("base_url", base_url)
             .field("integrator_id", integrator_id)
+            .field("tls", tls)
+            .field("allow_plain_http", allow_plain_http)
             .field("data_dir", data_dir)
             .field("dev_users", &format_args!("[{} redacted]", dev_users.len()))
             .field("insecure_dev_auth", insecure_dev_auth)

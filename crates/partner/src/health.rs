@@ -1,8 +1,8 @@
 //! The operator's listener.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use landbridge_transport::http_server::{Certificates, OpenConnections};
 use serde_json::{Map, Value, json};
 
 use crate::clock::Clock;
@@ -26,11 +27,21 @@ pub(crate) struct Health {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) connections: OnceLock<[(&'static str, OpenConnections); 2]>,
 }
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Health").field("shutting_down", &self.shutting_down).finish_non_exhaustive()
+    }
+}
+
+impl Health {
+    /// Tells the listeners, once they listen.
+    pub(crate) fn watch_connections(&self, listeners: [(&'static str, OpenConnections); 2]) {
+        // Told once, by the start.
+        let _ = self.connections.set(listeners);
     }
 }
 
@@ -62,6 +73,10 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         None => true,
     };
     good &= check("store", answers && writable);
+    if let Some(certificates) = &health.certificates {
+        let ends = certificates.not_after();
+        good &= check("certificate", ends.is_none_or(|ends| ends > health.clock.seconds()));
+    }
     // Old keys still verify, so this server is still worth asking.
     let fresh = health.whatsapp.age().is_some_and(|age| age <= KEYS_DEGRADED);
     checks.insert("whatsapp_keys".to_owned(), Value::from(if fresh { "ok" } else { "degraded" }));
@@ -81,6 +96,16 @@ async fn measured(State(health): State<Arc<Health>>) -> Response {
         metrics::gauge(&mut text, "landbridge_media_objects", &[(String::new(), as_f64(totals.objects))]);
         metrics::gauge(&mut text, "landbridge_media_stored_bytes", &[(String::new(), as_f64(totals.bytes))]);
     }
+    if let Some(ends) = health.certificates.as_ref().and_then(|certificates| certificates.not_after()) {
+        let name = "landbridge_tls_certificate_expiry_timestamp_seconds";
+        metrics::gauge(&mut text, name, &[(String::new(), as_f64(ends))]);
+    }
+    let listeners = health.connections.get().into_iter().flatten();
+    let open: Vec<_> =
+        listeners.map(|(name, open)| (format!("listener=\"{name}\""), as_f64(open.count() as u64))).collect();
+    metrics::gauge(&mut text, "landbridge_connections", &open);
+    let in_flight = [("listener=\"public\"".to_owned(), as_f64(health.metrics.in_flight()))];
+    metrics::gauge(&mut text, "landbridge_http_requests_in_flight", &in_flight);
     let issuer = format!("issuer=\"{}\"", health.whatsapp.issuer());
     if let Some(age) = health.whatsapp.age() {
         metrics::gauge(&mut text, "landbridge_jwks_age_seconds", &[(issuer.clone(), as_f64(age))]);

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Upper ends of the histograms' buckets, in seconds.
 const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0, 20.0];
 
-type Labels = [(&'static str, &'static str)];
+type Labels<'a> = [(&'static str, &'a str)];
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Histogram {
@@ -29,19 +30,40 @@ struct Families {
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     families: Mutex<Families>,
+    in_flight: AtomicU64,
+}
+
+/// A request that is being answered; dropping it ends that.
+#[derive(Debug)]
+pub(crate) struct InFlight<'a>(&'a Metrics);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Metrics {
-    pub(crate) fn count(&self, name: &'static str, labels: &Labels) {
+    pub(crate) fn begin(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(self)
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&self, name: &'static str, labels: &Labels<'_>) {
         self.add(name, labels, 1);
     }
 
-    pub(crate) fn add(&self, name: &'static str, labels: &Labels, n: u64) {
+    pub(crate) fn add(&self, name: &'static str, labels: &Labels<'_>, n: u64) {
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         *families.counters.entry(name).or_default().entry(written(labels)).or_default() += n;
     }
 
-    pub(crate) fn observe(&self, name: &'static str, labels: &Labels, took: Duration) {
+    pub(crate) fn observe(&self, name: &'static str, labels: &Labels<'_>, took: Duration) {
         let seconds = took.as_secs_f64();
         let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let histogram = families.histograms.entry(name).or_default().entry(written(labels)).or_default();
@@ -87,7 +109,7 @@ pub(crate) fn gauge(text: &mut String, name: &str, series: &[(String, f64)]) {
     }
 }
 
-fn written(labels: &Labels) -> String {
+fn written(labels: &Labels<'_>) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     pairs.join(",")
 }

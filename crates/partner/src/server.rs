@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use landbridge_enlist::jwt::{self, Claims, IssueError};
 use landbridge_enlist::{BadIdentifier, IDENTIFIER_MAX_CHARS, UserIdentifier};
 use landbridge_transport::HttpClient;
-use landbridge_transport::http_server::{HttpLimits, ServerHandle, serve};
+use landbridge_transport::http_server::{
+    Certificates, HttpLimits, ServerHandle, TlsError, TlsVersions, serve, serve_tls,
+};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::auth::{StaticUsers, UserAuthenticator};
 use crate::base_url::{BadBaseUrl, BaseUrl};
 use crate::clock::Clock;
-use crate::config::PartnerConfig;
+use crate::config::{MinTls, PartnerConfig};
 use crate::health::{self, Health};
 use crate::key_files::{self, KeyFileError};
 use crate::key_source::KeySource;
@@ -35,6 +37,8 @@ use crate::wake::{Dispatcher, WakeHub, WakeSender};
 
 /// What the fetch of a key set may take (ASSUMED).
 const KEYS_TIME: Duration = Duration::from_secs(5);
+/// How often the certificate's files are looked at (ASSUMED: new connections use a new one within 10 s).
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 
 /// A running partner server. Dropping it stops it without waiting; [`shutdown`](Self::shutdown) waits.
 #[derive(Debug)]
@@ -97,6 +101,17 @@ pub enum StartError {
         /// The address listened on.
         addr: SocketAddr,
     },
+    /// Without TLS, everybody on the way reads sessions and tokens.
+    #[error(
+        "listening on {addr} without TLS needs allow_plain_http, for a proxy in front that terminates it"
+    )]
+    PlainHttp {
+        /// The address listened on.
+        addr: SocketAddr,
+    },
+    /// Certificate and key.
+    #[error("the certificate cannot be used")]
+    Tls(#[source] TlsError),
     /// An address cannot be listened on.
     #[error("cannot listen on {addr}")]
     Listen {
@@ -199,12 +214,16 @@ impl PartnerBuilder {
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
         let media_url = config.media.base_url.as_deref().map(parse_base_url).transpose()?;
         let hub = Arc::new(WakeHub::default());
+        if config.tls.is_none() && !config.addr.ip().is_loopback() && !config.allow_plain_http {
+            return Err(StartError::PlainHttp { addr: config.addr });
+        }
         let data = Data::load(&config, keys, (store, blobs), &hub, &clock).await?;
         let (public, addr) = listen(config.addr).await?;
         let (admin, _) = listen(config.admin_addr).await?;
         let base_url = match given {
             Some(base_url) => base_url,
             None if addr.ip().is_unspecified() => return Err(StartError::NoBaseUrl { addr }),
+            None if data.certificates.is_some() => parse_base_url(&format!("https://{addr}"))?,
             None => parse_base_url(&format!("http://{addr}"))?,
         };
         check_longest_token(&data.keys, &base_url)?;
@@ -229,6 +248,8 @@ impl PartnerBuilder {
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&data.store),
             clock: clock.clone(),
+            certificates: data.certificates.clone(),
+            connections: std::sync::OnceLock::new(),
         });
         let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
         let hub_presence = Arc::clone(&hub) as Arc<dyn Presence>;
@@ -262,10 +283,20 @@ impl PartnerBuilder {
         let ((stop_public, public_stops), (stop_admin, admin_stops)) =
             (watch::channel(()), watch::channel(()));
         let failed = |addr| move |cause| StartError::Listen { addr, cause };
-        let public = serve(public, routes::router(app), limits.clone(), stopped(public_stops))
-            .map_err(failed(config.addr))?;
+        let router = routes::router(app);
+        let stops = stopped(public_stops);
+        let public = match data.certificates {
+            Some(certificates) => {
+                background.spawn(Arc::clone(&certificates).watch(CERTIFICATE_LOOK));
+                serve_tls(public, certificates, router, limits.clone(), stops)
+            }
+            None => serve(public, router, limits.clone(), stops),
+        };
+        let public = public.map_err(failed(config.addr))?;
         let admin = serve(admin, health::router(Arc::clone(&health)), limits, stopped(admin_stops))
             .map_err(failed(config.admin_addr))?;
+        health
+            .watch_connections([("public", public.open_connections()), ("admin", admin.open_connections())]);
         tracing::info!(addr = %public.local_addr(), admin = %admin.local_addr(), issuer, "partner server started");
         Ok(Partner {
             base_url: issuer,
@@ -289,6 +320,7 @@ struct Data {
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
     senders: Senders,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Data {
@@ -324,7 +356,14 @@ impl Data {
                 }
             };
             let senders = Senders::load(&config, &hub, &clock).map_err(StartError::Sender)?;
-            Ok(Self { keys, store, blobs, senders })
+            let certificates = config.tls.as_ref().map(|tls| {
+                let versions = match tls.min_version {
+                    MinTls::V1_3 => TlsVersions::Tls13,
+                    MinTls::V1_2 => TlsVersions::Tls12,
+                };
+                Certificates::load(&tls.certificate, &tls.key, versions).map_err(StartError::Tls)
+            });
+            Ok(Self { keys, store, blobs, senders, certificates: certificates.transpose()? })
         };
         tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?
     }

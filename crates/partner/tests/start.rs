@@ -42,7 +42,7 @@ async fn addresses_and_urls() {
         refusal(PartnerConfig { admin_addr: addr, ..config() }).await,
         StartError::Listen { .. }
     ));
-    let anywhere = PartnerConfig { addr: "0.0.0.0:0".parse().unwrap(), ..config() };
+    let anywhere = PartnerConfig { addr: "0.0.0.0:0".parse().unwrap(), allow_plain_http: true, ..config() };
     assert!(matches!(refusal(anywhere).await, StartError::NoBaseUrl { .. }));
     let url = |url: &str| PartnerConfig { base_url: Some(url.to_owned()), ..config() };
     assert!(matches!(refusal(url("partner.example")).await, StartError::BaseUrl { .. }));

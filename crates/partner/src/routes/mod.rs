@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::keys::SigningKeys;
 use crate::media::Hosting;
 use crate::metrics::Metrics;
+use crate::observe;
 use crate::problem::{self, Problem};
 use crate::push::{Bearers, Bucket, Presence, UnknownUser};
 use crate::rate::RateLimit;
@@ -91,6 +92,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(fetch::fallback)
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(axum::middleware::from_fn(problem::finish))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app.metrics), observe::request))
         .with_state(app)
 }
 

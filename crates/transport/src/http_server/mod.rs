@@ -108,8 +108,23 @@ pub struct PeerAddr(pub SocketAddr);
 #[derive(Debug)]
 pub struct ServerHandle {
     local_addr: SocketAddr,
+    open: OpenConnections,
     stop: Arc<Notify>,
     task: JoinHandle<Drained>,
+}
+
+/// How many connections a server has.
+#[derive(Debug, Clone)]
+pub struct OpenConnections {
+    limit: usize,
+    slots: Arc<Semaphore>,
+}
+
+impl OpenConnections {
+    /// Now.
+    pub fn count(&self) -> usize {
+        self.limit.saturating_sub(self.slots.available_permits())
+    }
 }
 
 /// How a server ended.
@@ -124,6 +139,11 @@ impl ServerHandle {
     /// The address the server listens on, with the port that the system chose if 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// How many connections it has, for as long as it is asked.
+    pub fn open_connections(&self) -> OpenConnections {
+        self.open.clone()
     }
 
     /// Asks the server to stop, as its stop signal does. Returns at once.
@@ -217,15 +237,18 @@ where
             () = asked.notified() => {}
         }
     };
-    let task = tokio::spawn(run(listener, security, service, Arc::new(limits), stop));
-    Ok(ServerHandle { local_addr, stop: notify, task })
+    let limit = limits.connections.min(Semaphore::MAX_PERMITS);
+    let open = OpenConnections { limit, slots: Arc::new(Semaphore::new(limit)) };
+    let slots = Arc::clone(&open.slots);
+    let task = tokio::spawn(run(listener, security, service, (Arc::new(limits), slots), stop));
+    Ok(ServerHandle { local_addr, open, stop: notify, task })
 }
 
 async fn run<S, B>(
     listener: TcpListener,
     security: Security,
     service: S,
-    limits: Arc<HttpLimits>,
+    (limits, slots): (Arc<HttpLimits>, Arc<Semaphore>),
     stop: impl Future<Output = ()> + Send,
 ) -> Drained
 where
@@ -235,7 +258,6 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stop);
