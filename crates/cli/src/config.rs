@@ -118,7 +118,7 @@ impl Config {
     }
 
     /// The configuration, or ", line n: what is wrong".
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
             let message = error.message().replace("unknown field", "unknown key");
             let message = message.replace('\n', " ");
