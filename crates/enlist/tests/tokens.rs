@@ -275,13 +275,13 @@ fn a_token_tells_its_owner_when_it_ends() {
     let ends = |claims: &str| {
         use base64::Engine as _;
         let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims);
-        landbridge_enlist::jwt::Token::new(format!("e30.{claims}.c2ln")).expires_at()
+        jwt::Token::new(format!("e30.{claims}.c2ln")).expires_at()
     };
     assert_eq!(ends(r#"{"iss":"x","exp":1700000000}"#), Some(1_700_000_000));
     for claims in ["{}", r#"{"exp":"soon"}"#, r#"{"exp":-1}"#, r#"{"exp":1e300}"#, r#"[1]"#, "no JSON"] {
         assert_eq!(ends(claims), None, "{claims}");
     }
     for text in ["", "e30", "e30.e30", "e30.!.c2ln", "..."] {
-        assert_eq!(landbridge_enlist::jwt::Token::new(text).expires_at(), None, "{text}");
+        assert_eq!(jwt::Token::new(text).expires_at(), None, "{text}");
     }
 }
