@@ -14,8 +14,8 @@ use crate::session::Session;
 
 /// A cached token is not used when it ends within this many seconds (ASSUMED).
 const RENEW_BEFORE: u64 = 300;
-/// Wait before a renewal that failed is tried again (ASSUMED).
-const TRY_AGAIN: Duration = Duration::from_secs(60);
+/// Least time between two renewals, so also the wait after one that failed (ASSUMED).
+const BETWEEN_RENEWALS: u64 = 60;
 
 /// How fresh a token must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,15 +207,14 @@ pub(crate) async fn keep_fresh(session: Arc<Session>, ends: Option<u64>) -> Resu
         let due = ends.saturating_sub(inner.profile.token.renew_before_s);
         // One second later, so that a source with the same rule finds it due as well.
         let wait = due.saturating_sub(inner.clock.now()).saturating_add(1);
+        // A clock that is wrong must not make this ask without end.
+        let wait = wait.max(BETWEEN_RENEWALS);
         tokio::time::sleep(Duration::from_secs(wait)).await;
         match inner.tokens.token(Freshness::MayBeCached).await.map(|token| token.expires_at()) {
             Ok(Some(later)) if later > ends => ends = later,
             // A source that always gives the same one.
             Ok(_) => return Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "the token could not be renewed yet");
-                tokio::time::sleep(TRY_AGAIN).await;
-            }
+            Err(error) => tracing::warn!(%error, "the token could not be renewed yet"),
         }
     }
 }
