@@ -6,6 +6,7 @@
 mod commands;
 mod listen;
 mod open;
+mod portability;
 mod send;
 mod settings;
 mod trust;
@@ -96,6 +97,12 @@ enum Command {
     Blocklist,
     /// Delete the account at WhatsApp and its keys here; messages stay
     Delete,
+    /// Write the account, encrypted, into a file for another device; this one is locked from then on
+    Export(portability::Export),
+    /// Make the account of an exported file the one of a new data directory
+    Import(portability::Import),
+    /// Use an account again that was exported, for the file is not used; sessions are begun anew
+    TakeBack,
 }
 
 /// How results are printed.
@@ -127,6 +134,9 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
             Command::Unblock(peer) => commands::unblock(&peer, &session, style).await,
             Command::Blocklist => commands::blocklist(&session, style).await,
             Command::Delete => commands::delete(&session, style).await,
+            Command::Export(export) => portability::export(&export, &session, style),
+            Command::Import(import) => portability::import(&import, &session, style),
+            Command::TakeBack => portability::take_back(&session, style),
             Command::Listen(_) => Ok(()),
         }
     };

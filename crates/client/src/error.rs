@@ -10,6 +10,8 @@ use landbridge_signal::{BundleError, EncryptError};
 use landbridge_stanza::codes::{IqErrorCode, IqReaction};
 use landbridge_stanza::stream::{LoginFailure, StreamError};
 use landbridge_stanza::{IqError, StanzaError};
+#[cfg(feature = "export")]
+use landbridge_store::ExportError;
 use landbridge_store::StoreError;
 use landbridge_transport::TransportError;
 use landbridge_wire::{DecodeError, EncodeError, Jid};
@@ -217,6 +219,20 @@ pub enum Error {
         #[source]
         source: EncodeError,
     },
+    /// The account was exported and belongs to whoever imports it: this client neither connects nor sends.
+    #[error("the account was handed over to another device; go on there, or take it back here")]
+    HandedOver {
+        /// When, in unix seconds.
+        at: u64,
+    },
+    /// The account could not be exported.
+    #[cfg(feature = "export")]
+    #[error("the account was not exported")]
+    Export {
+        /// Why.
+        #[source]
+        source: ExportError,
+    },
     /// The store failed.
     #[error("the store failed")]
     Store {
@@ -376,6 +392,11 @@ impl Error {
                 Reaction::GiveUp
             }
             Self::SendingHeld { .. } | Self::OtherIdentity { .. } => Reaction::AskUser,
+            Self::HandedOver { .. } => Reaction::AskUser,
+            #[cfg(feature = "export")]
+            Self::Export { source: ExportError::Store { source } } => store_reaction(source),
+            #[cfg(feature = "export")]
+            Self::Export { .. } => Reaction::FixRequest,
             Self::Store { source } => store_reaction(source),
         }
     }
@@ -412,6 +433,9 @@ impl Error {
             Self::Content { .. } => "content",
             Self::NoSuchMessage => "no_such_message",
             Self::Encode { .. } => "encode",
+            Self::HandedOver { .. } => "handed_over",
+            #[cfg(feature = "export")]
+            Self::Export { .. } => "export",
             Self::Store { .. } => "store",
         }
     }
@@ -511,14 +535,17 @@ fn iq_reaction(error: &IqError) -> Reaction {
 
 fn store_reaction(error: &StoreError) -> Reaction {
     match error {
-        StoreError::Full | StoreError::InUse { .. } => Reaction::AskUser,
+        StoreError::Full | StoreError::InUse { .. } | StoreError::HandedOver { .. } => Reaction::AskUser,
         _ => Reaction::GiveUp,
     }
 }
 
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
-        Self::Store { source }
+        match source {
+            StoreError::HandedOver { at } => Self::HandedOver { at },
+            source => Self::Store { source },
+        }
     }
 }
 

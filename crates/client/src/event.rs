@@ -9,7 +9,7 @@ use landbridge_stanza::MessageId;
 use landbridge_stanza::chatstate::ChatState;
 use landbridge_stanza::notification::Reachability;
 use landbridge_stanza::presence::Availability;
-use landbridge_store::{IdentityEvent, InboxEntry, OutState, StoreTx};
+use landbridge_store::{IdentityEvent, InboxEntry, Lineage, OutState, Rollback, StoreTx};
 use landbridge_wire::Jid;
 use tokio::sync::Notify;
 
@@ -126,6 +126,15 @@ pub enum Event {
         verification: Verification,
         /// Whether messages still go out to the peer, or wait for [`Client::accept_identity`](crate::Client::accept_identity).
         sending: Sending,
+    },
+    /// The store is older than it should be: a backup was put back, or a file copied. Every session is begun anew before
+    /// anything is sent, so no key is used twice; what happened after the copy was made is not known here, and messages that
+    /// were taken from the mailbox since are gone. Confirmed, as a message is, when the next event is asked for.
+    StoreRolledBack {
+        /// How far the store has come.
+        found: u64,
+        /// How far it had come, if its witness knows it.
+        expected: Option<u64>,
     },
     /// A peer types, or has stopped.
     Typing {
@@ -318,6 +327,8 @@ pub struct Events {
     generation: u64,
     last_seq: u64,
     last_change: u64,
+    /// The notice that the store was put back has been handed out.
+    rollback_told: bool,
     to_confirm: Option<Place>,
     backlog: VecDeque<Event>,
     catching_up: bool,
@@ -326,6 +337,7 @@ pub struct Events {
 /// Where the store keeps an event until it is confirmed.
 #[derive(Clone, Copy)]
 enum Place {
+    Rollback,
     Message(u64),
     Change(u64),
 }
@@ -338,6 +350,7 @@ impl Event {
             Self::Edited(edit) => Some(Place::Message(edit.seq)),
             Self::Revoked(revoke) => Some(Place::Message(revoke.seq)),
             Self::IdentityChanged { seq, .. } => Some(Place::Change(*seq)),
+            Self::StoreRolledBack { .. } => Some(Place::Rollback),
             _ => None,
         }
     }
@@ -351,6 +364,7 @@ impl Events {
             generation,
             last_seq: 0,
             last_change: 0,
+            rollback_told: false,
             to_confirm: None,
             backlog: VecDeque::new(),
             catching_up: true,
@@ -400,6 +414,7 @@ impl Events {
         match event.place() {
             Some(Place::Message(seq)) => seq <= self.last_seq,
             Some(Place::Change(seq)) => seq <= self.last_change,
+            Some(Place::Rollback) => self.rollback_told,
             None => false,
         }
     }
@@ -409,6 +424,7 @@ impl Events {
         match place {
             Some(Place::Message(seq)) => self.last_seq = self.last_seq.max(seq),
             Some(Place::Change(seq)) => self.last_change = self.last_change.max(seq),
+            Some(Place::Rollback) => self.rollback_told = true,
             None => {}
         }
         self.to_confirm = place.or(self.to_confirm);
@@ -418,10 +434,18 @@ impl Events {
     async fn confirm(&mut self) -> Result<(), Error> {
         let Some(handled) = self.to_confirm else { return Ok(()) };
         let step = move |tx: &mut dyn StoreTx| match handled {
+            Place::Rollback => {
+                let lineage = tx.lineage()?;
+                tx.set_lineage(&Lineage { rollback: None, ..lineage }).map_err(Error::from)
+            }
             Place::Message(seq) => tx.confirm(seq).map_err(Error::from),
             Place::Change(seq) => tx.confirm_identity_change(seq).map_err(Error::from),
         };
-        self.inner.vault.write(step).await?;
+        match self.inner.vault.write(step).await {
+            // The device that the account went to is given it again.
+            Ok(()) | Err(Error::HandedOver { .. }) => {}
+            Err(error) => return Err(error),
+        }
         self.to_confirm = None;
         Ok(())
     }
@@ -432,8 +456,12 @@ impl Events {
         }
         let (after, limits) = (self.last_seq, Arc::clone(&self.inner.content_limits));
         let after_change = self.last_change;
+        let rollback_told = self.rollback_told;
         let read = move |tx: &mut dyn StoreTx| {
             let own = crate::account::own_address(tx)?;
+            let rollback = tx.lineage()?.rollback.filter(|_| !rollback_told);
+            let rollback =
+                rollback.map(|Rollback { found, expected }| Event::StoreRolledBack { found, expected });
             let changes = tx.unconfirmed_identity_changes(usize::MAX)?;
             let changes = changes.into_iter().filter(|change| change.seq > after_change);
             let changes = changes.map(|change| notice(tx, &change)).collect::<Result<Vec<_>, Error>>()?;
@@ -444,7 +472,8 @@ impl Events {
             for entry in entries {
                 messages.extend(stored(tx, entry, &Reader { own: &own, limits: &limits })?);
             }
-            Ok::<_, Error>((last, changes.chain(messages).collect::<VecDeque<_>>()))
+            let events = rollback.into_iter().chain(changes).chain(messages);
+            Ok::<_, Error>((last, events.collect::<VecDeque<_>>()))
         };
         let (last, events) = self.inner.vault.read(read).await?;
         match last {

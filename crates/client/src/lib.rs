@@ -59,6 +59,7 @@ pub mod media;
 mod message;
 mod messages;
 mod own_keys;
+mod portability;
 mod receipts;
 mod reconnect;
 mod run;

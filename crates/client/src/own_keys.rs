@@ -15,7 +15,7 @@ use landbridge_stanza::keys::{
     CountKeys, DigestKeys, KeyDigest, PreKey, RotateSignedPreKey, SignedPreKey as StanzaSignedPreKey,
     UploadKeys,
 };
-use landbridge_store::{Fact, OwedClass, StoreTx};
+use landbridge_store::{Fact, Lineage, OwedClass, StoreTx};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -103,12 +103,13 @@ impl Client {
 
 /// On the very first login, also that after enlisting anew, the keys go first, for without them nobody can write to us.
 pub(crate) async fn before_active(session: &Arc<Session>) -> Result<(), Error> {
-    let counts =
-        session.inner.vault.read(|tx| Ok::<_, Error>((tx.prekey_counts()?, tx.signed_prekeys()?))).await?;
-    let (counts, signed) = counts;
+    let books = |tx: &mut dyn StoreTx| {
+        Ok::<_, Error>((tx.prekey_counts()?, tx.signed_prekeys()?, tx.lineage()?.keys_due))
+    };
+    let (counts, signed, due) = session.inner.vault.read(books).await?;
     let at_server = counts.stored - counts.to_upload.min(counts.stored);
     let none_there = at_server == 0 && (counts.to_upload > 0 || counts.used == 0);
-    if none_there || signed.iter().all(|entry| !entry.uploaded) {
+    if due || none_there || signed.iter().all(|entry| !entry.uploaded) {
         match upload(session, session.inner.profile.keys.first_batch).await {
             // A user without one-time keys can still be written to; the server's refusal must not lock the user out.
             Err(error @ Error::Refused { .. }) => {
@@ -226,6 +227,10 @@ async fn upload(session: &Arc<Session>, batch: u32) -> Result<(), Error> {
         tx.mark_signed_uploaded(signed_id)?;
         tx.prune_signed_prekeys(keep)?;
         tx.set_fact(LOW, None)?;
+        let lineage = tx.lineage()?;
+        if lineage.keys_due {
+            tx.set_lineage(&Lineage { keys_due: false, ..lineage })?;
+        }
         Ok::<_, Error>(())
     };
     inner.vault.write(confirm).await

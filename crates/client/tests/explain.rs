@@ -172,9 +172,9 @@ async fn a_message_of_theirs_is_followed_from_the_first_failure_to_the_receipt()
     drop(client);
     let mut store = loop {
         // The client's last steps may still be under way.
-        match SqliteStore::open(&path) {
-            Ok(store) => break store,
-            Err(_) => tokio::task::yield_now().await,
+        let path = path.clone();
+        if let Ok(store) = tokio::task::spawn_blocking(move || SqliteStore::open(path)).await.unwrap() {
+            break store;
         }
     };
     let offline = explain_offline(&mut store, &"B1".parse().unwrap()).unwrap();

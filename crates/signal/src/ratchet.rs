@@ -22,6 +22,9 @@ use crate::{
 /// Receiving chains kept; with the oldest its skipped seeds go (PEERS).
 pub(crate) const MAX_RECEIVING_CHAINS: usize = 5;
 
+/// The counter of a sending chain that is not used any more.
+const SPENT: u32 = u32::MAX;
+
 /// Our identity in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LocalIdentity(pub(crate) PublicKey);
@@ -212,6 +215,17 @@ impl Session {
         Ok((session, text))
     }
 
+    /// Lets nothing be encrypted any more with the present sending chain: it may have been used beyond what this state
+    /// knows. Messages still open, and one that turns the ratchet brings a new chain.
+    pub(crate) fn retire(&mut self) {
+        self.sending.next = SPENT;
+    }
+
+    /// Whether nothing can be encrypted until the ratchet turns.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.sending.next == SPENT
+    }
+
     /// Encrypts the next message of the sending chain.
     pub(crate) fn encrypt(&mut self, plaintext: &[u8]) -> Result<Ciphertext, EncryptError> {
         let counter = self.sending.next;
@@ -308,7 +322,8 @@ impl Session {
                 }
                 self.receiving.push(ReceivingChain::begin(ratchet, by));
                 self.root = root;
-                self.previous_counter = self.sending.next.saturating_sub(1);
+                self.previous_counter =
+                    if self.is_retired() { 0 } else { self.sending.next.saturating_sub(1) };
                 self.sending = sending;
             }
         }

@@ -117,6 +117,29 @@ impl SessionRecord {
         }
     }
 
+    /// Archives the current session, and lets nothing be encrypted any more with the sending chains of all: this record
+    /// may be older than what was sent with it, so a counter could be used for two texts. Delayed messages still open; a
+    /// session becomes current again only when a message has turned its ratchet.
+    ///
+    /// # Errors
+    /// [`RecordError`] if an archived session does not parse; then nothing has changed.
+    pub fn retire(&mut self) -> Result<(), RecordError> {
+        let mut retired = Vec::with_capacity(self.archived.len() + 1);
+        for kept in self.archived.iter() {
+            let mut session = Session::decode(&kept.bytes)?;
+            session.retire();
+            retired.push(Arc::new(ArchivedSession::new(&session)));
+        }
+        if let Some(mut session) = self.current.take() {
+            let session = Arc::make_mut(&mut session);
+            session.retire();
+            retired.truncate(MAX_ARCHIVED - 1);
+            retired.insert(0, Arc::new(ArchivedSession::new(session)));
+        }
+        self.archived = Arc::new(retired);
+        Ok(())
+    }
+
     /// What is public about the current session.
     pub fn info(&self) -> Option<SessionInfo> {
         let session = self.current.as_deref()?;
@@ -261,7 +284,7 @@ impl SessionRecord {
     }
 
     /// Does what opening a message in this very record has left to be done, and gives the text. The session that
-    /// opened it becomes the current one if it was not.
+    /// opened it becomes the current one if it was not, unless it is retired.
     pub(crate) fn commit(&mut self, opened: Opened) -> Vec<u8> {
         let Opened { text, identity: _, change, from } = opened;
         match from {
@@ -272,8 +295,13 @@ impl SessionRecord {
             }
             Some((index, mut session)) => {
                 session.commit(change);
-                Arc::make_mut(&mut self.archived).remove(index);
-                self.begin(*session);
+                let archived = Arc::make_mut(&mut self.archived);
+                archived.remove(index);
+                if session.is_retired() {
+                    archived.insert(index, Arc::new(ArchivedSession::new(&session)));
+                } else {
+                    self.begin(*session);
+                }
             }
         }
         text

@@ -56,6 +56,21 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The witness of the store's epoch failed: whether the store is the newest one is not known.
+    #[error("the witness of the store's epoch did not {doing}")]
+    Witness {
+        /// What it was to do: `answer` or `take the new one`.
+        doing: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The account was exported from this store and belongs to the one that imported it.
+    #[error("the account was handed over to another store; go on there, or take it back here")]
+    HandedOver {
+        /// When, in unix seconds.
+        at: u64,
+    },
     /// A stored record does not parse.
     #[error("the stored {what} does not parse")]
     Record {

@@ -15,6 +15,7 @@
 //! | [`Owed`] | receipts and acks to be sent | receiving |
 //! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
 //! | [`PeerBook`] | which identity is verified, whether sending is held, when a session was rebuilt | identity changes, verifying, retries |
+//! | [`LineageStore`] | which store this is, how far it has come, whether it was handed over | opening, export, connecting |
 //! | [`Trail`] | what happened to each message, without what it says | every step |
 //!
 //! Two backends: [`SqliteStore`] (feature `sqlite`, on by default) and [`MemoryStore`]. A backend of your own runs the suite of [`conformance`].
@@ -40,9 +41,12 @@ mod account;
 mod blocklist;
 pub mod conformance;
 mod error;
+#[cfg(feature = "export")]
+mod export;
 mod identity_events;
 mod inbox;
 mod keybook;
+mod lineage;
 mod memory;
 mod outbox;
 mod owed;
@@ -55,16 +59,19 @@ mod trail;
 pub use account::{Account, AccountStore, Enlistment, Fact};
 pub use blocklist::{BlockChange, Blocklist};
 pub use error::StoreError;
+#[cfg(feature = "export")]
+pub use export::{ExportError, ExportSecret, KdfCost, Portable};
 pub use identity_events::{IdentityEvent, IdentityEvents, Noted};
 pub use inbox::{Inbox, InboxEntry, InboxMessage, MessageKey, Seen, Stored, Undecryptable};
 pub use keybook::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry};
+pub use lineage::{Lineage, LineageStore, Rollback};
 pub use memory::MemoryStore;
 pub use outbox::{Advanced, OutState, OutTimes, Outbox, OutboxEntry, OutboxMessage, Progress, Recrypt};
 pub use owed::{Owed, OwedAnswer, OwedClass, OwedEntry};
 pub use peers::{HeldRetry, PeerBook, PeerRecord};
 pub use relations::{Related, Relation, RelationKind, Relations, Target};
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
+pub use sqlite::{CommitPoint, EpochWitness, FileWitness, Mark, SqliteStore, WitnessError};
 pub use trail::{TRAIL_ENTRIES, TRAIL_PER_MESSAGE, TRAIL_SECONDS, Trail, TrailEntry, TrailStep};
 
 use landbridge_signal::SignalStore;
@@ -84,6 +91,12 @@ pub trait ClientStore: Send {
     /// place instead of on a thread for blocking work, and the order of everything stays a matter of one thread. It may.
     fn blocking(&self) -> Blocking {
         Blocking::May
+    }
+
+    /// The store as one that can be exported, if it can.
+    #[cfg(feature = "export")]
+    fn portable(&mut self) -> Option<&mut dyn Portable> {
+        None
     }
 }
 
@@ -111,6 +124,7 @@ pub trait StoreTx:
     + IdentityEvents
     + PeerBook
     + Trail
+    + LineageStore
 {
     /// Makes everything written in this transaction durable, as one.
     ///
@@ -129,5 +143,10 @@ impl ClientStore for Box<dyn ClientStore> {
 
     fn blocking(&self) -> Blocking {
         (**self).blocking()
+    }
+
+    #[cfg(feature = "export")]
+    fn portable(&mut self) -> Option<&mut dyn Portable> {
+        (**self).portable()
     }
 }

@@ -47,7 +47,7 @@ fn file_and_log_are_private() {
     let names: Vec<_> = files.iter().map(|entry| entry.file_name().into_string().unwrap()).collect();
     assert_eq!(
         names,
-        ["client.db", "client.db-wal"],
+        ["client.db", "client.db-epoch", "client.db-wal"],
         "no shared memory file: the store is one process's own"
     );
     for file in files {

@@ -1,5 +1,7 @@
 //! From settings to a client, and from its errors to sentences.
 
+use std::path::PathBuf;
+
 use landbridge::noise::{PinnedRoot, PublicKey};
 use landbridge::store::{ClientStore, SqliteStore, StoreError};
 use landbridge::transport::HttpClient;
@@ -20,7 +22,21 @@ pub(super) struct Opener {
 impl Opener {
     /// Opens the store. The lock in it keeps a second command from using the account at the same time.
     pub(super) fn store(&self) -> Result<SqliteStore, Failure> {
-        SqliteStore::open(self.settings.data.join("client.db")).map_err(|error| store_failure(&error))
+        SqliteStore::open(self.database()).map_err(|error| store_failure(&error))
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.settings.data.join("client.db")
+    }
+
+    /// The store of an account that is enlisted.
+    pub(super) fn enlisted_store(&self) -> Result<SqliteStore, Failure> {
+        if !self.database().exists() {
+            return Err(self.no_account());
+        }
+        let mut store = self.store()?;
+        self.check_account(&mut store)?;
+        Ok(store)
     }
 
     /// Refuses commands that need an account where there is none, before anything is made or asked for.
@@ -41,12 +57,7 @@ impl Opener {
 
     /// A client for an account that is enlisted.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        if !self.settings.data.join("client.db").exists() {
-            return Err(self.no_account());
-        }
-        let mut store = self.store()?;
-        self.check_account(&mut store)?;
-        self.build(store)
+        self.build(self.enlisted_store()?)
     }
 
     /// A client on a store.
@@ -126,6 +137,8 @@ pub(super) fn failure(error: Error) -> Failure {
         (Error::Token { .. }, Reaction::AskUser) => {
             Failure::runtime(sentence).hint("give a --session that the partner's server knows")
         }
+        (Error::HandedOver { .. }, _) => Failure::runtime(sentence)
+            .hint("`landbridge client take-back` does that, if the exported file is not used"),
         (_, Reaction::Reenlist) => {
             Failure::runtime(sentence).hint("run `landbridge client enlist` again, it keeps your keys")
         }

@@ -335,3 +335,61 @@ fn what_is_wrong_outside_is_said_with_what_to_do() {
     let said = world.fail(&["ping"]);
     assert!(said.contains("partner's server was not reached"), "{said}");
 }
+
+#[test]
+fn an_account_moves_to_another_directory_and_each_message_is_explained() {
+    let world = World::start();
+    let login = world.enlist();
+    world.make_phone();
+    let sent = world.ask(&["send", "--to", NUMBER, "--text", "from the old one", "--wait", "delivered"]);
+    let id = sent["id"].as_str().unwrap();
+    let explain = |data: &str, id: &str| {
+        landbridge(world.path()).args(["explain", id, "--data", data, "--json"]).output().unwrap()
+    };
+    let told = explain("client", id);
+    assert!(told.status.success(), "{}", stderr(&told));
+    assert!(!stdout(&told).contains("from the old one"));
+    let told: Value = serde_json::from_str(&stdout(&told)).unwrap();
+    assert_eq!((&told["standing"], &told["details"]["state"]), (&json!("sent"), &json!("delivered")));
+    let steps: Vec<_> =
+        told["trail"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert!(["queued", "written", "acked", "moved"].iter().all(|step| steps.contains(step)), "{steps:?}");
+    let output = explain("client", "3EB0FFFF");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("nothing is known of message"), "{}", stderr(&output));
+
+    std::fs::write(world.path().join("pass"), "correct horse\n").unwrap();
+    std::fs::write(world.path().join("other"), "battery staple\n").unwrap();
+    assert_eq!(
+        world.ask(&["export", "account", "--passphrase-file", "pass"]),
+        json!({ "exported": "account" })
+    );
+    let said = world.fail(&["ping"]);
+    assert!(said.contains("handed over to another device") && said.contains("take-back"), "{said}");
+    assert!(world.fail(&["export", "again", "--passphrase-file", "pass"]).contains("handed over"));
+    assert!(!world.path().join("again").exists());
+
+    let settings: Vec<String> = std::fs::read_to_string(world.path().join("client/client.toml"))
+        .map(|text| text.lines().map(str::to_owned).collect())
+        .unwrap();
+    let new = |args: &[&str]| {
+        let output =
+            landbridge(world.path()).args(["client", "--data", "new", "--json"]).args(args).output().unwrap();
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let wrong = new(&["import", "account", "--passphrase-file", "other"]);
+    assert_eq!(wrong.0, Some(1));
+    assert!(wrong.2.contains("check the passphrase"), "{}", wrong.2);
+    let (code, out, said) = new(&["import", "account", "--passphrase-file", "pass"]);
+    assert_eq!((code, out.trim()), (Some(0), json!({ "imported": login }).to_string().as_str()), "{said}");
+    std::fs::write(world.path().join("new/client.toml"), settings.join("\n")).unwrap();
+    let (code, out, said) =
+        new(&["send", "--to", NUMBER, "--text", "from the new one", "--wait", "delivered"]);
+    assert_eq!(code, Some(0), "{out}{said}");
+    assert_eq!(world.phone_shows(), ["from the old one", "from the new one"]);
+    assert!(explain("new", id).status.success(), "the trail has moved as well");
+
+    assert_eq!(world.ask(&["take-back"]), json!({ "taken_back": true }));
+    world.ask(&["send", "--to", NUMBER, "--text", "back again", "--wait", "delivered"]);
+    assert_eq!(world.phone_shows().last().unwrap(), "back again");
+}

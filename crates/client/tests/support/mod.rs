@@ -104,6 +104,11 @@ impl Server {
 
     /// The next connection, after its handshake and before any answer to its login.
     pub async fn accept(&mut self) -> Conn {
+        self.try_accept().await.expect("the client shakes hands")
+    }
+
+    /// The same, if the client gets that far.
+    pub async fn try_accept(&mut self) -> Option<Conn> {
         let mut stream = self.stream().await;
         let mut reader = IntroReader::new(Header::DEFAULT);
         let mut pending = Vec::new();
@@ -113,22 +118,23 @@ impl Server {
             pending = input.to_vec();
             match read {
                 Some(intro) => break intro,
-                None => assert!(stream.read_buf(&mut pending).await.unwrap() > 0),
+                None if stream.read_buf(&mut pending).await.unwrap_or(0) == 0 => return None,
+                None => {}
             }
         };
         let mut decoder = FrameDecoder::new();
         decoder.feed(&pending);
         let handshake = ServerHandshake::new(Arc::clone(&self.identity), intro.header(), &mut rand::rng());
-        let hello = frame(&mut stream, &mut decoder).await;
+        let hello = frame(&mut stream, &mut decoder).await?;
         let established = match handshake.read(&hello).unwrap() {
             Hello::Answered { state, write } => {
-                stream.write_all(&write).await.unwrap();
-                let finish = frame(&mut stream, &mut decoder).await;
+                stream.write_all(&write).await.ok()?;
+                let finish = frame(&mut stream, &mut decoder).await?;
                 state.read(&finish).unwrap()
             }
             Hello::Resume(decision) => {
                 let (established, write) = decision.accept(&[]).unwrap();
-                stream.write_all(&write).await.unwrap();
+                stream.write_all(&write).await.ok()?;
                 established
             }
         };
@@ -136,7 +142,7 @@ impl Server {
         let LoginClaims::Interop(login) = check_login(&established.payload).unwrap() else {
             panic!("a phone")
         };
-        Conn {
+        Some(Conn {
             stream,
             decoder,
             opener: established.transport.opener,
@@ -150,7 +156,7 @@ impl Server {
             batches: Vec::new(),
             blocklist: Blocklist::default(),
             count: 100,
-        }
+        })
     }
 
     /// The next connection, logged in and active.
@@ -160,7 +166,7 @@ impl Server {
 
     /// The same, if the client gets that far.
     pub async fn try_active(&mut self) -> Option<Conn> {
-        let mut conn = self.accept().await;
+        let mut conn = self.try_accept().await?;
         conn.send(&Success::at(now()).to_node(&conn.profile)).await;
         loop {
             let stanza = conn.stanza().await?;
@@ -191,12 +197,14 @@ fn identity(authority: &CertificateAuthority) -> Arc<ServerIdentity> {
     Arc::new(ServerIdentity::new(keys, chain))
 }
 
-async fn frame(stream: &mut Box<dyn Stream>, decoder: &mut FrameDecoder) -> Vec<u8> {
+async fn frame(stream: &mut Box<dyn Stream>, decoder: &mut FrameDecoder) -> Option<Vec<u8>> {
     loop {
         if let Some(frame) = decoder.next_frame().unwrap() {
-            return frame.to_vec();
+            return Some(frame.to_vec());
         }
-        assert!(stream.read_buf(decoder.read_buf()).await.unwrap() > 0, "closed in the handshake");
+        if stream.read_buf(decoder.read_buf()).await.unwrap_or(0) == 0 {
+            return None;
+        }
     }
 }
 

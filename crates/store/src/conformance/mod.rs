@@ -14,6 +14,7 @@
 mod account;
 mod inbox;
 mod keys;
+mod lineage;
 mod lists;
 mod outbox;
 mod peers;
@@ -39,6 +40,7 @@ pub use keys::{
     lost_upload_offers_the_same_keys, prekey_ids_wrap_and_skip_stored_ones,
     sessions_and_identities_round_trip, signed_prekeys_keep_old_halves, used_prekeys_are_gone,
 };
+pub use lineage::{lineage_is_kept, renewal_leaves_nothing_to_use_twice, taking_back_renews};
 pub use lists::{
     blocklist_follows_the_server, identity_changes_make_one_notice, owed_answers_keep_their_order,
 };
@@ -67,6 +69,7 @@ macro_rules! store_conformance {
             messages_wait_for_their_target only_the_newest_relation_counts revokes_wipe_their_target
             owed_answers_keep_their_order blocklist_follows_the_server identity_changes_make_one_notice
             peers_are_remembered held_retries_wait unsealed_messages_are_known
+            lineage_is_kept renewal_leaves_nothing_to_use_twice taking_back_renews
             steps_come_back_in_order the_trail_is_bounded
         }
     };

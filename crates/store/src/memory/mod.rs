@@ -1,5 +1,6 @@
 //! A store in memory, for tests and simulations.
 
+mod lineage;
 mod messages;
 mod peers;
 mod protocol;
@@ -11,7 +12,7 @@ use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 
 use crate::{
-    Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, MessageKey, OutboxEntry,
+    Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, Lineage, MessageKey, OutboxEntry,
     OwedAnswer, OwedClass, PeerRecord, Relation, SignedPreKeyEntry, StoreError, StoreTx, TrailEntry,
     Undecryptable,
 };
@@ -97,6 +98,7 @@ struct Tables {
     peers: Table<String, PeerRecord>,
     /// By peer and message id.
     held_retries: Table<(String, String), HeldRetry>,
+    lineage: Table<(), Lineage>,
     trail: Table<u64, TrailEntry>,
     /// (id, position).
     trail_ids: Table<(String, u64), ()>,
@@ -131,6 +133,7 @@ macro_rules! each_table {
             identity_events,
             peers,
             held_retries,
+            lineage,
             trail,
             trail_ids,
         } = $tables;
@@ -159,6 +162,7 @@ macro_rules! each_table {
         identity_events.$method();
         peers.$method();
         held_retries.$method();
+        lineage.$method();
         trail.$method();
         trail_ids.$method();
     }};

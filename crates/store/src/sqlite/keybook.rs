@@ -9,7 +9,7 @@ use crate::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry, StoreError};
 
 const PREKEY: &str = "one-time prekey";
 const SIGNED: &str = "signed prekey";
-const NEXT_PREKEY_ID: &str = "next_prekey_id";
+pub(super) const NEXT_PREKEY_ID: &str = "next_prekey_id";
 pub(super) const USED_PREKEYS: &str = "used_prekeys";
 
 pub(super) fn prekey_id(id: i64) -> Result<PreKeyId, StoreError> {

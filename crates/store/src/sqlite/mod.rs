@@ -1,8 +1,12 @@
 //! The store in an SQLite file.
 
 mod account;
+mod epoch;
+#[cfg(feature = "export")]
+mod export;
 mod inbox;
 mod keybook;
+mod lineage;
 mod lists;
 mod outbox;
 mod peers;
@@ -10,16 +14,19 @@ mod relations;
 mod signal;
 mod trail;
 mod tx;
+mod witness;
 
 use std::fs::OpenOptions;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::{ClientStore, StoreError, StoreTx};
-use tx::SqliteTx;
+pub use tx::CommitPoint;
+use tx::{Observer, SqliteTx};
+pub use witness::{EpochWitness, FileWitness, Mark, WitnessError};
 
 /// Written into the file's header, so that some other program's database is not taken for ours: "LBst".
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"LBst");
@@ -30,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_peers.sql"),
     include_str!("../../migrations/0003_relations.sql"),
     include_str!("../../migrations/0004_trail.sql"),
+    include_str!("../../migrations/0005_lineage.sql"),
 ];
 
 /// How long to wait for another process that is just closing the same store.
@@ -46,6 +54,20 @@ const COMMITS_PER_CHECKPOINT: u32 = 64;
 /// loss of the process and of power. Deleted rows are overwritten, since old keys must vanish (`secure_delete`); the log, which
 /// still has them, is emptied every 64 commits, by [`checkpoint`](Self::checkpoint) and on closing.
 ///
+/// # A copy that is put back
+///
+/// A store that is older than what was sent with it would use keys twice. So it counts its *epochs* (each opening, each closing,
+/// every 64 commits), and an [`EpochWitness`] outside of it remembers the last one. A store that is opened with less, or without
+/// a witness that knows it, renews every session before it is given to anybody, and its [`Lineage`](crate::Lineage) says so.
+///
+/// | noticed | not noticed |
+/// |---|---|
+/// | the database put back without its witness, from any earlier epoch | database and witness put back together |
+/// | the database alone moved to another place | a copy made less than 64 commits ago, put back before the store was opened again or closed |
+/// | an export imported a second time at the same place | an export imported a second time elsewhere |
+///
+/// For the right column choose a witness that backups do not reach.
+///
 /// ```
 /// use landbridge_store::{ClientStore, Fact, AccountStore, SqliteStore};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -61,24 +83,56 @@ pub struct SqliteStore {
     path: PathBuf,
     /// Commits since the log was last emptied.
     commits: u32,
+    witness: Box<dyn EpochWitness>,
+    /// The epoch of this opening has begun.
+    attested: bool,
+    observer: Option<Observer>,
 }
 
 impl SqliteStore {
-    /// Opens the store at `path`, creating it if there is none, and brings its schema up to date.
+    /// Opens the store at `path`, creating it if there is none, and brings its schema up to date. Its witness is a
+    /// [`FileWitness`] beside it.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let witness = FileWitness::beside(path.as_ref());
+        Self::open_with(path, witness)
+    }
+
+    /// As [`open`](Self::open), with a witness of the caller's.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process has it open, [`StoreError::Corrupt`] if the file is no store,
-    /// [`StoreError::NewerSchema`] if a later release wrote it, [`StoreError::Open`] for everything that the system refuses.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_path_buf();
+    /// [`StoreError::NewerSchema`] if a later release wrote it, [`StoreError::Open`] for everything that the system refuses,
+    /// [`StoreError::Witness`] if the witness cannot be asked or told.
+    pub fn open_with(
+        path: impl AsRef<Path>,
+        witness: impl EpochWitness + 'static,
+    ) -> Result<Self, StoreError> {
+        let mut store = Self::unattested(path.as_ref(), Box::new(witness))?;
+        let mark = store.heard()?;
+        store.attest(mark)?;
+        store.attested = true;
+        Ok(store)
+    }
+
+    fn unattested(path: &Path, witness: Box<dyn EpochWitness>) -> Result<Self, StoreError> {
+        let path = path.to_path_buf();
         create_private(&path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             Connection::open_with_flags(&path, flags).map_err(|source| opening(&path, source))?;
-        let mut store = Self { connection, path, commits: 0 };
+        let mut store = Self { connection, path, commits: 0, witness, attested: false, observer: None };
         store.configure().map_err(|source| opening(&store.path, source))?;
         store.migrate()?;
         Ok(store)
+    }
+
+    /// Calls `observer` right before and right after each commit, on the thread that commits. For tests that end the process
+    /// there, and for counting.
+    pub fn observe_commits(&mut self, observer: impl FnMut(CommitPoint) + Send + 'static) {
+        self.observer = Some(Box::new(observer));
     }
 
     /// The database file.
@@ -169,14 +223,31 @@ impl std::fmt::Debug for SqliteStore {
 impl ClientStore for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError> {
         if self.commits >= COMMITS_PER_CHECKPOINT {
+            self.advance_epoch()?;
             self.checkpoint()?;
         }
-        let Self { connection, path, commits } = self;
+        let Self { connection, path, commits, observer, .. } = self;
         let tx = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|source| failed(path, "begin a transaction", source))?;
-        Ok(Box::new(SqliteTx { tx, path, commits }))
+        Ok(Box::new(SqliteTx { tx, path, commits, observer: observer.as_mut() }))
     }
+
+    #[cfg(feature = "export")]
+    fn portable(&mut self) -> Option<&mut dyn crate::Portable> {
+        Some(self)
+    }
+}
+
+/// Writes a file that only its owner may read, and waits until it is on the disk.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
 }
 
 /// Makes an empty file that only its owner may read, unless there is one. SQLite gives the log the same mode.

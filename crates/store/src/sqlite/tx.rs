@@ -9,18 +9,27 @@ use rusqlite::{OptionalExtension, Params, Row, Transaction};
 use super::failed;
 use crate::{StoreError, StoreTx};
 
+/// Where a commit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPoint {
+    /// All is written, nothing is durable.
+    Before,
+    /// All is durable.
+    After,
+}
+
+pub(super) type Observer = Box<dyn FnMut(CommitPoint) + Send>;
+
 pub(super) struct SqliteTx<'a> {
     pub(super) tx: Transaction<'a>,
     pub(super) path: &'a Path,
     pub(super) commits: &'a mut u32,
+    pub(super) observer: Option<&'a mut Observer>,
 }
 
 impl StoreTx for SqliteTx<'_> {
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { tx, path, commits } = *self;
-        tx.commit().map_err(|source| failed(path, "commit", source))?;
-        *commits = commits.saturating_add(1);
-        Ok(())
+        self.finish()
     }
 
     fn as_signal_store(&mut self) -> &mut dyn SignalStore {
@@ -29,6 +38,19 @@ impl StoreTx for SqliteTx<'_> {
 }
 
 impl SqliteTx<'_> {
+    pub(super) fn finish(self) -> Result<(), StoreError> {
+        let Self { tx, path, commits, mut observer } = self;
+        if let Some(observer) = &mut observer {
+            observer(CommitPoint::Before);
+        }
+        tx.commit().map_err(|source| failed(path, "commit", source))?;
+        *commits = commits.saturating_add(1);
+        if let Some(observer) = observer {
+            observer(CommitPoint::After);
+        }
+        Ok(())
+    }
+
     /// Runs one statement; how many rows it changed.
     pub(super) fn run(
         &self,
