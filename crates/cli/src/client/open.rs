@@ -120,7 +120,7 @@ pub(super) fn user(text: &str) -> Result<Jid, Failure> {
 }
 
 /// What an error of the store means to the user.
-fn store_failure(error: &StoreError) -> Failure {
+pub(super) fn store_failure(error: &StoreError) -> Failure {
     Failure::runtime(with_causes(error))
 }
 
