@@ -154,7 +154,7 @@ fn split(okm: &[u8; 64]) -> (RootKey, ChainKey) {
 impl ChainKey {
     /// The seed at this place of the chain, and the chain key after it.
     pub(crate) fn step(&self) -> (MessageSeed, Self) {
-        let [seed, next] = HmacKey::new(&self.0).sign_two([1, 2]);
+        let [seed, next] = HmacKey::new(&self.0).sign_1_and_2();
         (MessageSeed(seed), Self(next))
     }
 }
