@@ -17,10 +17,11 @@ type Work = Box<dyn FnMut()>;
 type Prepare = fn() -> Result<Work, String>;
 
 /// Each with what makes it ready.
-pub const OPERATIONS: [(&str, Prepare); 7] = [
+pub const OPERATIONS: [(&str, Prepare); 8] = [
     ("wire-decode-message", || decoding("message_enc_200")),
     ("wire-decode-users", || decoding("users_100")),
-    ("wire-build-encode", || Ok(Box::new(build_and_encode))),
+    ("wire-build-in-place", || Ok(Box::new(build_in_place))),
+    ("wire-build-apart", || Ok(Box::new(build_apart))),
     ("noise-seal-open", || Ok(seal_and_open())),
     ("signal-encrypt", || Ok(signal_encrypt())),
     ("signal-decrypt", || Ok(signal_decrypt(false))),
@@ -40,7 +41,17 @@ fn decoding(input: &str) -> Result<Work, String> {
     Ok(Box::new(move || drop(black_box(decode_payload_ref(black_box(&payload), &Limits::default())))))
 }
 
-fn build_and_encode() {
+fn build_in_place() {
+    let message = Node::new("message")
+        .attr("id", black_box("3EB0A1C52E77F09B14D6E8"))
+        .attr("to", Jid::user("14155551001"))
+        .attr("type", "text")
+        .child_with("enc", |enc| enc.attr("v", "2").attr("type", "msg").bytes(black_box(&TEXT[..])));
+    drop(black_box(message.into_payload(&EncodeOptions::default())));
+}
+
+/// The child is a node of its own, and the whole is copied.
+fn build_apart() {
     let message = Node::new("message")
         .attr("id", black_box("3EB0A1C52E77F09B14D6E8"))
         .attr("to", Jid::user("14155551001"))
