@@ -111,6 +111,7 @@ pub enum TrailStep {
 }
 
 /// How a step is stored: a number that never changes its meaning, and what goes with it.
+#[cfg(feature = "sqlite")]
 pub(crate) struct Parts<'a> {
     pub(crate) step: u8,
     pub(crate) number: Option<u64>,
@@ -147,6 +148,7 @@ impl TrailStep {
         }
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn parts(&self) -> Parts<'_> {
         let (step, number, detail) = match self {
             Self::Queued => (0, None, None),
@@ -177,6 +179,7 @@ impl TrailStep {
     }
 
     /// The way back; `None` if a part is missing or a number is unknown.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn from_parts(step: u8, number: Option<u64>, detail: Option<String>) -> Option<Self> {
         let small = number.and_then(|number| u8::try_from(number).ok());
         Some(match step {
