@@ -3,6 +3,7 @@
 //! State lives in one directory: `client.db`, the store, and `client.toml`, the settings of the last enlistment, so that later commands
 //! need no more than the directory.
 
+mod chat;
 mod commands;
 mod listen;
 mod open;
@@ -79,7 +80,23 @@ enum Command {
     Keys(commands::Keys),
     /// Send a text and wait until it has got as far as asked
     Send(send::Send),
-    /// Print messages as they come, until Ctrl-C
+    /// Answer a message of either side with a text
+    Reply(chat::Reply),
+    /// React to a message of either side with one emoji
+    React(chat::React),
+    /// Take the own reaction to a message back
+    Unreact(chat::About),
+    /// Take an own message back, for both sides
+    Revoke(chat::About),
+    /// Replace the text of an own message, for both sides
+    Edit(chat::Edit),
+    /// Say that messages were read, or played
+    Read(chat::Read),
+    /// Show the peer that the user writes
+    Typing(chat::Typing),
+    /// Print a message of either side as it is now, with its reactions and what it answers
+    Show(chat::About),
+    /// Print messages and what is done to them as they come, until Ctrl-C
     Listen(listen::Listen),
     /// Print the safety number with a user, to be compared with what their app shows
     SafetyNumber(commands::Peer),
@@ -130,6 +147,14 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
             Command::Verify(verify) => trust::verify(&verify, &session, style).await,
             Command::Unverify(peer) => trust::unverify(&peer, &session, style).await,
             Command::Accept(peer) => trust::accept(&peer, &session, style).await,
+            Command::Reply(reply) => chat::reply(reply, &session, style).await,
+            Command::React(react) => chat::react(react, &session, style).await,
+            Command::Unreact(about) => chat::unreact(about, &session, style).await,
+            Command::Revoke(about) => chat::revoke(about, &session, style).await,
+            Command::Edit(edit) => chat::edit(edit, &session, style).await,
+            Command::Read(read) => chat::read(read, &session, style).await,
+            Command::Typing(typing) => chat::typing(typing, &session, style).await,
+            Command::Show(about) => chat::show(about, &session, style).await,
             Command::Block(peer) => commands::block(&peer, &session, style).await,
             Command::Unblock(peer) => commands::unblock(&peer, &session, style).await,
             Command::Blocklist => commands::blocklist(&session, style).await,

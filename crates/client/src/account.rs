@@ -280,7 +280,13 @@ pub(crate) async fn after_active(session: Arc<Session>) -> Result<(), Error> {
     }
     let days = u64::from(session.inner.profile.receipts.plaintext_days);
     let before = session.inner.clock.now().saturating_sub(days * 86_400);
-    let forget = move |tx: &mut dyn StoreTx| tx.forget_sent_content(before).map(drop).map_err(Error::from);
+    let days = u64::from(session.inner.profile.content.waiting_days);
+    let waits_since = session.inner.clock.now().saturating_sub(days * 86_400);
+    let forget = move |tx: &mut dyn StoreTx| {
+        tx.forget_sent_content(before)?;
+        tx.discard_waiting(waits_since)?;
+        Ok(())
+    };
     session.inner.vault.write(forget).await
 }
 

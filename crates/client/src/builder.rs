@@ -7,6 +7,7 @@ use std::time::Duration;
 use landbridge_noise::{PinnedRoot, PublicKey, ServerTrust};
 use landbridge_proto::login::Device;
 use landbridge_stanza::Profile;
+use landbridge_stanza::presence::Availability;
 use landbridge_store::ClientStore;
 use landbridge_transport::{HttpClient, TcpTransport, Transport};
 use rand::CryptoRng;
@@ -224,6 +225,7 @@ impl ClientBuilder {
             last_wake: Mutex::new(None),
             running: AtomicUsize::new(0),
             unanswered_login: Mutex::new(None),
+            presence: Mutex::new(Availability::Available),
             deleting: AtomicBool::new(false),
             floods: Floods::default(),
             profile: Arc::new(profile),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use landbridge_noise::ServerTrust;
 use landbridge_proto::content;
 use landbridge_proto::login::Device;
-use landbridge_stanza::chatstate::{ChatState, ChatStateOut};
+use landbridge_stanza::chatstate::ChatState;
+use landbridge_stanza::presence::Availability;
 use landbridge_stanza::{MessageId, Profile};
 use landbridge_store::OutState;
 use landbridge_transport::{HttpClient, Transport};
@@ -25,6 +26,7 @@ use crate::keys::PeerKeys;
 use crate::message::StoredMessage;
 use crate::messages::flood::Floods;
 use crate::messages::relate::Act;
+use crate::receipts::Mark;
 use crate::reconnect::{Action, Cause};
 use crate::seams::{Clock, SharedRng};
 use crate::send_failure::SendFailure;
@@ -47,7 +49,7 @@ pub enum ReadReceipts {
     /// They are, by [`Client::mark_read`].
     #[default]
     Send,
-    /// They are not.
+    /// They are not, nor that they were played.
     Withhold,
 }
 
@@ -99,6 +101,8 @@ pub(crate) struct Inner {
     pub(crate) running: AtomicUsize,
     /// When a login was last given up without an answer.
     pub(crate) unanswered_login: Mutex<Option<Instant>>,
+    /// Whether the app is in front.
+    pub(crate) presence: Mutex<Availability>,
     /// Deletion of the account has been asked for: nothing is sent any more.
     pub(crate) deleting: AtomicBool,
     /// Peers whose messages do not open.
@@ -117,6 +121,11 @@ pub(crate) enum Link {
 impl Inner {
     pub(crate) fn link(&self) -> std::sync::MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a login says about it.
+    pub(crate) fn presence(&self) -> Availability {
+        *self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn session(&self) -> Result<Arc<Session>, Error> {
@@ -456,6 +465,10 @@ impl Client {
 
     /// Shows the peer that the user writes, records, or has stopped. Only peers who are there see it; nothing is stored.
     ///
+    /// Call it with every keystroke, if that is simplest: the peer is told at once, then every 10 seconds at most, and that the user has
+    /// stopped after 5 seconds without a call, or when a message goes out. A recording goes on until it is ended. (The times are
+    /// the profile's.)
+    ///
     /// # Cancel safety
     ///
     /// Safe.
@@ -466,7 +479,25 @@ impl Client {
     pub async fn set_typing(&self, to: &Jid, state: ChatState) -> Result<(), Error> {
         let session = self.inner.session()?;
         let to = crate::messages::recipient(&self.inner, to)?;
-        session.send(&ChatStateOut { to, state }.to_node(&self.inner.profile)).await
+        session.set_typing(&to, state).await
+    }
+
+    /// Tells whether the app is in front: peers' typing and presence come only while it is (PEERS). It is, until something else is
+    /// said, and each later login says the same; [`fetch_once`](Self::fetch_once) alone comes as one who is not there.
+    ///
+    /// # Cancel safety
+    ///
+    /// The next login says it at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`]. Without a connection, it is remembered for the next one.
+    pub async fn set_presence(&self, availability: Availability) -> Result<(), Error> {
+        *self.inner.presence.lock().unwrap_or_else(PoisonError::into_inner) = availability;
+        match self.inner.session() {
+            Ok(session) => session.tell_presence(availability).await,
+            Err(_) => Ok(()),
+        }
     }
 
     /// One message of a chat, of either side: what it says now, the reactions to it, what it answers, how far it has got. `None` if the
@@ -514,7 +545,7 @@ impl Client {
     }
 
     /// Tells the author that messages were read, unless the client was built to withhold that. Goes out now or after the
-    /// next login.
+    /// next login: one receipt for all of them, or several if there are more than the profile allows in one.
     ///
     /// # Cancel safety
     ///
@@ -524,7 +555,40 @@ impl Client {
     ///
     /// [`Error::Store`], [`Error::Encode`].
     pub async fn mark_read(&self, chat: &Jid, ids: &[MessageId]) -> Result<(), Error> {
-        crate::receipts::mark_read(&self.inner, chat, ids).await
+        crate::receipts::mark(&self.inner, chat, ids, Mark::Read).await
+    }
+
+    /// Tells the author that voice messages were played, or what can be opened once was opened. Otherwise as
+    /// [`mark_read`](Self::mark_read).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`mark_read`](Self::mark_read).
+    ///
+    /// # Errors
+    ///
+    /// As [`mark_read`](Self::mark_read).
+    pub async fn mark_played(&self, chat: &Jid, ids: &[MessageId]) -> Result<(), Error> {
+        crate::receipts::mark(&self.inner, chat, ids, Mark::Played).await
+    }
+
+    /// Waits until every receipt and acknowledgement that is owed so far has been written to the connection: before an
+    /// application that has marked messages as read goes to sleep.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotConnected`], [`Error::Disconnected`], [`Error::Store`].
+    pub async fn receipts_written(&self) -> Result<(), Error> {
+        let session = self.inner.session()?;
+        tokio::select! {
+            biased;
+            ending = session.ended() => Err(Error::Disconnected { ending }),
+            written = session.nothing_owed() => written,
+        }
     }
 
     /// Asks the server for an answer, and measures it.

@@ -136,7 +136,8 @@ pub enum Event {
         /// How far it had come, if its witness knows it.
         expected: Option<u64>,
     },
-    /// A peer types, or has stopped.
+    /// A peer has begun to type or to record, or has stopped: it says so, its message comes, nothing more is heard of it for a while
+    /// (the profile says how long), or the connection ends.
     Typing {
         /// The peer.
         from: Jid,

@@ -58,7 +58,7 @@ async fn drain(inner: &Arc<Inner>, session: &Arc<Session>) -> Result<bool, Error
 
 impl Session {
     /// Waits until every answer that was owed is written.
-    async fn nothing_owed(&self) -> Result<(), Error> {
+    pub(crate) async fn nothing_owed(&self) -> Result<(), Error> {
         loop {
             // Registered before looking, so that an answer in between wakes us up.
             let mut settled = std::pin::pin!(self.owed_settled.notified());

@@ -70,6 +70,7 @@ mod token;
 mod trace;
 mod trail;
 mod trust;
+mod typing;
 mod vault;
 
 pub use builder::ClientBuilder;

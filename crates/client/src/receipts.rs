@@ -189,7 +189,31 @@ pub(crate) async fn received(session: &Arc<Session>, receipt: ReceiptIn, node: &
     Ok(())
 }
 
-pub(crate) async fn mark_read(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId]) -> Result<(), Error> {
+/// What the user has done with messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mark {
+    Read,
+    Played,
+}
+
+impl Mark {
+    fn class(self) -> OwedClass {
+        match self {
+            Self::Read => OwedClass::Read,
+            Self::Played => OwedClass::Played,
+        }
+    }
+
+    fn receipt(self, to: Jid, id: MessageId, t: u64) -> ReceiptOut {
+        match self {
+            Self::Read => ReceiptOut::read(to, id, t),
+            Self::Played => ReceiptOut::played(to, id, t),
+        }
+    }
+}
+
+/// Owes the author a receipt for some messages, in lists as long as the profile allows.
+pub(crate) async fn mark(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId], mark: Mark) -> Result<(), Error> {
     if inner.read_receipts == ReadReceipts::Withhold {
         return Ok(());
     }
@@ -198,11 +222,11 @@ pub(crate) async fn mark_read(inner: &Arc<Inner>, chat: &Jid, ids: &[MessageId])
     let mut owed = Vec::new();
     for list in ids.chunks(inner.profile.receipts.ids_per_receipt.max(1)) {
         let Some((first, more)) = list.split_first() else { continue };
-        let mut receipt = ReceiptOut::read(chat.clone(), first.clone(), now);
+        let mut receipt = mark.receipt(chat.clone(), first.clone(), now);
         receipt.more_ids = more.to_vec();
         // Named after all of them: a receipt for some of the same messages must not take the place of this one.
         let name = list.iter().map(MessageId::as_str).collect::<Vec<_>>().join(" ");
-        owed.push(owe(inner, OwedClass::Read, &chat, None, &name, &receipt.to_node(&inner.profile))?);
+        owed.push(owe(inner, mark.class(), &chat, None, &name, &receipt.to_node(&inner.profile))?);
     }
     let step = move |tx: &mut dyn StoreTx| {
         for answer in &owed {

@@ -23,9 +23,12 @@ use landbridge::stanza::{MessageId, Profile};
 use landbridge::store::{MemoryStore, OutState, SqliteStore};
 use landbridge::transport::http_server::{HttpLimits, ServerHandle, serve};
 use landbridge::wire::Jid;
-use landbridge::{Client, ClientBuilder, Event, Events, Freshness, Reaction, TokenError, TokenSource};
+use landbridge::{
+    Author, Body, Client, ClientBuilder, Event, Events, Freshness, QuotedMessage, Reaction, TokenError,
+    TokenSource,
+};
 use landbridge_sandbox::events::EventKind;
-use landbridge_sandbox::{Sandbox, SandboxConfig};
+use landbridge_sandbox::{MessageState, PhoneMessage, Sandbox, SandboxConfig};
 use tokio::net::TcpListener;
 
 const BOB: &str = "14155551001";
@@ -357,4 +360,101 @@ async fn uploads_whose_answers_are_lost_leave_the_sandbox_and_the_store_with_the
         sandbox.shutdown().await;
     }
     assert_eq!(attempts, 120);
+}
+
+/// Waits until a message on the phone's screen is as wanted.
+async fn on_screen(sandbox: &Sandbox, id: &MessageId, wanted: impl Fn(&PhoneMessage) -> bool) {
+    let mut changes = sandbox.handle().watch_phone(BOB).unwrap();
+    let is_there =
+        || sandbox.handle().phone_messages(BOB).unwrap().iter().any(|it| it.id == id.as_str() && wanted(it));
+    while !is_there() {
+        changes.changed().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn read_and_played_reach_both_sides_in_lists() {
+    let (sandbox, partner) = world().await;
+    let handle = sandbox.handle();
+    let client = builder(&sandbox, &partner).store(MemoryStore::new()).build().unwrap();
+    let mut events = client.events();
+    let own = client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    let bob = Jid::user(BOB);
+    let theirs: Vec<_> =
+        ["one", "two", "three"].map(|text| handle.phone_send_text(BOB, "alice", text).unwrap()).into();
+    for expected in ["one", "two", "three"] {
+        assert_eq!(text(&mut events).await, expected);
+    }
+    client.mark_read(&bob, &theirs).await.unwrap();
+    client.mark_played(&bob, &theirs[..1]).await.unwrap();
+    for (n, state) in [MessageState::Played, MessageState::Read, MessageState::Read].into_iter().enumerate() {
+        on_screen(&sandbox, &theirs[n], |message| message.state == state).await;
+    }
+
+    let mut ours = Vec::new();
+    for words in ["four", "five", "six"] {
+        ours.push(client.send_text(&bob, words).await.unwrap());
+    }
+    client.wait_for(&bob, &ours[2], OutState::Delivered).await.unwrap();
+    assert_eq!(handle.phone_read_all(BOB, &own.to_string()).unwrap().len(), 3);
+    handle.phone_played(BOB, &own.to_string(), &ours[0]).unwrap();
+    for (id, goal) in ours.iter().zip([OutState::Played, OutState::Read, OutState::Read]) {
+        assert_eq!(client.wait_for(&bob, id, goal).await.unwrap(), goal);
+    }
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_phone_does_to_messages_is_told_as_such() {
+    let (sandbox, partner) = world().await;
+    let handle = sandbox.handle();
+    let client = builder(&sandbox, &partner).store(MemoryStore::new()).build().unwrap();
+    let mut events = client.events();
+    client.enlist("alice", 1).await.unwrap();
+    client.connect().await.unwrap();
+    let bob = Jid::user(BOB);
+    // The server must have heard that the client is there.
+    client.ping().await.unwrap();
+    handle.phone_type(BOB, "alice", ChatState::Composing).unwrap();
+    let state = |event: &Event| match event {
+        Event::Typing { state, .. } => Some(*state),
+        _ => None,
+    };
+    assert_eq!(event(&mut events, state).await, ChatState::Composing);
+    let theirs = handle.phone_send_text(BOB, "alice", "Lunch tomorow?").unwrap();
+    assert_eq!(event(&mut events, state).await, ChatState::Paused);
+    assert_eq!(text(&mut events).await, "Lunch tomorow?");
+    let ours = client.send_text(&bob, "Yes!").await.unwrap();
+    client.wait_for(&bob, &ours, OutState::Delivered).await.unwrap();
+
+    handle.phone_edit(BOB, "alice", &theirs, "Lunch tomorrow?").unwrap();
+    let edited = event(&mut events, |event| match event {
+        Event::Edited(edit) => Some((edit.target.id.clone(), edit.content.text().unwrap().to_owned())),
+        _ => None,
+    });
+    assert_eq!(edited.await, (theirs.clone(), "Lunch tomorrow?".to_owned()));
+    for emoji in ["🎉", ""] {
+        handle.phone_react(BOB, "alice", &ours, emoji).unwrap();
+        let reaction = event(&mut events, |event| match event {
+            Event::Reaction(reaction) => Some((reaction.target.clone(), reaction.emoji.clone())),
+            _ => None,
+        });
+        let (target, told) = reaction.await;
+        assert_eq!((target.author, target.id), (Author::Own, ours.clone()));
+        assert_eq!(told.as_deref(), (!emoji.is_empty()).then_some(emoji));
+    }
+    let reply = handle.phone_reply(BOB, "alice", &ours, "See you").unwrap();
+    assert_eq!(text(&mut events).await, "See you");
+    let quoted = client.message(&bob, &reply).await.unwrap().unwrap().quoted.unwrap();
+    let QuotedMessage::Known { message, body } = *quoted else { panic!("{quoted:?}") };
+    assert_eq!((message.id, body.text()), (ours, Some("Yes!")));
+    handle.phone_revoke(BOB, "alice", &theirs).unwrap();
+    let revoked = event(&mut events, |event| match event {
+        Event::Revoked(revoke) => Some(revoke.target.id.clone()),
+        _ => None,
+    });
+    assert_eq!(revoked.await, theirs);
+    assert!(matches!(client.message(&bob, &theirs).await.unwrap().unwrap().body, Body::Revoked { .. }));
+    sandbox.shutdown().await;
 }

@@ -44,6 +44,8 @@ pub struct Profile {
     pub mailbox: MailboxProfile,
     /// Receipts and retries.
     pub receipts: ReceiptsProfile,
+    /// Who writes at the moment.
+    pub typing: TypingProfile,
     /// Blocking.
     pub blocking: BlockingProfile,
     /// Deletion of the account.
@@ -220,6 +222,24 @@ impl Default for ReceiptsProfile {
             plaintext_days: 14,
             rebuild_every_s: 3_600,
         }
+    }
+}
+
+/// Who writes at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TypingProfile {
+    /// While the user writes, the peer is told again after this time at the earliest.
+    pub refresh_s: u64,
+    /// A user who has not written for this long rests.
+    pub rest_s: u64,
+    /// A peer of whom nothing more is heard for this long has stopped.
+    pub expire_s: u64,
+}
+
+impl Default for TypingProfile {
+    fn default() -> Self {
+        Self { refresh_s: 10, rest_s: 5, expire_s: 25 }
     }
 }
 

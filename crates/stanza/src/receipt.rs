@@ -90,6 +90,11 @@ impl ReceiptOut {
         Self { t: Some(t), ..Self::of(ReceiptType::Read, to, id) }
     }
 
+    /// A receipt that says `played` at `t`.
+    pub fn played(to: Jid, id: MessageId, t: u64) -> Self {
+        Self { t: Some(t), ..Self::of(ReceiptType::Played, to, id) }
+    }
+
     /// A receipt that asks for the message again.
     pub fn retry(to: Jid, retry: Retry) -> Self {
         Self { retry: Some(retry.clone()), ..Self::of(ReceiptType::Retry, to, retry.id) }

@@ -1,11 +1,14 @@
-//! `listen`: messages as they come.
+//! `listen`: messages and what is done to them, as they come.
 
 use std::time::Duration;
 
-use landbridge::{Event, Events, ReceivedMessage};
+use landbridge::stanza::chatstate::ChatState;
+use landbridge::wire::Jid;
+use landbridge::{Arrival, Event, Events, ReceivedEdit, ReceivedMessage, ReceivedReaction, ReceivedRevoke};
 use serde_json::json;
 
 use super::Style;
+use super::chat::author;
 use super::open::{Opener, failure};
 use crate::failure::Failure;
 use crate::output;
@@ -14,7 +17,7 @@ use crate::shutdown::Shutdown;
 /// `listen`
 #[derive(Debug, clap::Args)]
 pub(super) struct Listen {
-    /// End after this many messages
+    /// End after this many messages, reactions, edits and revokes
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// End after this many seconds
@@ -52,11 +55,23 @@ async fn print(events: &mut Events, count: Option<u64>, style: Style) -> Result<
     let mut printed = 0;
     while count.is_none_or(|count| printed < count) {
         match events.next().await {
-            Some(Event::Message(message)) => {
-                print_message(&message, style)?;
+            Some(event) => {
+                match &event {
+                    Event::Message(message) => print_message(message, style)?,
+                    Event::Reaction(reaction) => print_reaction(reaction, style)?,
+                    Event::Edited(edit) => print_edit(edit, style)?,
+                    Event::Revoked(revoke) => print_revoke(revoke, style)?,
+                    Event::Typing { from, state } => {
+                        print_typing(from, *state, style)?;
+                        continue;
+                    }
+                    other => {
+                        note(other);
+                        continue;
+                    }
+                }
                 printed += 1;
             }
-            Some(event) => note(&event),
             None => return Err(Failure::runtime("the client ended; start it again")),
         }
     }
@@ -71,6 +86,7 @@ async fn confirm_last(mut events: Events) {
 fn print_message(message: &ReceivedMessage, style: Style) -> Result<(), Failure> {
     match style {
         Style::Json => output::json(&json!({
+            "event": "message",
             "from": message.sender.to_string(),
             "chat": message.chat.to_string(),
             "id": message.id.to_string(),
@@ -78,6 +94,7 @@ fn print_message(message: &ReceivedMessage, style: Style) -> Result<(), Failure>
             "notify": message.notify,
             "kind": message.content.kind().as_str(),
             "text": message.text(),
+            "recovered": message.arrival == Arrival::Recovered,
         })),
         Style::Text => {
             let name = message.notify.as_deref().unwrap_or_default();
@@ -88,8 +105,73 @@ fn print_message(message: &ReceivedMessage, style: Style) -> Result<(), Failure>
     }
 }
 
+fn print_reaction(reaction: &ReceivedReaction, style: Style) -> Result<(), Failure> {
+    let ReceivedReaction { chat, sender, target, emoji, t, .. } = reaction;
+    match (style, emoji) {
+        (Style::Json, _) => output::json(&json!({
+            "event": "reaction",
+            "from": sender.to_string(),
+            "chat": chat.to_string(),
+            "target": target.id.to_string(),
+            "target_author": author(&target.author),
+            "emoji": emoji,
+            "t": t,
+        })),
+        (Style::Text, Some(emoji)) => {
+            output::line(&format!("{sender} reacts to {}: {}", target.id, printable(emoji)))
+        }
+        (Style::Text, None) => output::line(&format!("{sender} takes the reaction to {} back", target.id)),
+    }
+}
+
+fn print_edit(edit: &ReceivedEdit, style: Style) -> Result<(), Failure> {
+    let ReceivedEdit { chat, sender, target, content, t, .. } = edit;
+    let text = content.shown_text().unwrap_or_default();
+    match style {
+        Style::Json => output::json(&json!({
+            "event": "edited",
+            "from": sender.to_string(),
+            "chat": chat.to_string(),
+            "target": target.id.to_string(),
+            "text": text,
+            "t": t,
+        })),
+        Style::Text => output::line(&format!("{sender} edits {}: {}", target.id, printable(text))),
+    }
+}
+
+fn print_revoke(revoke: &ReceivedRevoke, style: Style) -> Result<(), Failure> {
+    let ReceivedRevoke { chat, sender, target, t, .. } = revoke;
+    match style {
+        Style::Json => output::json(&json!({
+            "event": "revoked",
+            "from": sender.to_string(),
+            "chat": chat.to_string(),
+            "target": target.id.to_string(),
+            "t": t,
+        })),
+        Style::Text => output::line(&format!("{sender} takes {} back", target.id)),
+    }
+}
+
+/// Passes by, so a person sees it beside the messages and not among them.
+fn print_typing(from: &Jid, state: ChatState, style: Style) -> Result<(), Failure> {
+    let word = match state {
+        ChatState::Composing => "composing",
+        ChatState::Recording => "recording",
+        ChatState::Paused => "paused",
+    };
+    match style {
+        Style::Json => output::json(&json!({ "event": "typing", "from": from.to_string(), "state": word })),
+        Style::Text => {
+            eprintln!("{from}: {word}");
+            Ok(())
+        }
+    }
+}
+
 /// A peer's text on one line, with nothing that a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c == '\n' {

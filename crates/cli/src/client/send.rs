@@ -34,6 +34,13 @@ pub(super) struct Send {
     /// The text
     #[arg(long)]
     text: String,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long a command that sends stays.
+#[derive(Debug, clap::Args)]
+pub(super) struct Patience {
     /// How far the message must get before the command ends
     #[arg(long, value_name = "STATE", default_value = "sent")]
     wait: Wait,
@@ -44,16 +51,27 @@ pub(super) struct Send {
 
 pub(super) async fn run(send: Send, opener: &Opener, style: Style) -> Result<(), Failure> {
     let to = user(&send.to)?;
-    let goal = match send.wait {
+    let client = opener.connect().await?;
+    let id = client.send_text(&to, &send.text).await.map_err(failure)?;
+    report(client, &to, &id, &send.patience, style).await
+}
+
+/// Waits until a message has got as far as asked, disconnects and says so.
+pub(super) async fn report(
+    client: Client,
+    to: &Jid,
+    id: &MessageId,
+    patience: &Patience,
+    style: Style,
+) -> Result<(), Failure> {
+    let goal = match patience.wait {
         Wait::Sent => OutState::Sent,
         Wait::Delivered => OutState::Delivered,
         Wait::Read => OutState::Read,
     };
-    let client = opener.connect().await?;
-    let id = client.send_text(&to, &send.text).await.map_err(failure)?;
-    let waited =
-        tokio::time::timeout(Duration::from_secs(send.timeout), reach(&client, &to, &id, goal)).await;
-    let state = client.message_state(&to, &id).await.map_err(failure)?.unwrap_or(OutState::Pending);
+    let limit = Duration::from_secs(patience.timeout);
+    let waited = tokio::time::timeout(limit, reach(&client, to, id, goal)).await;
+    let state = client.message_state(to, id).await.map_err(failure)?.unwrap_or(OutState::Pending);
     client.disconnect().await;
     if let Ok(outcome) = waited {
         outcome?;
@@ -61,7 +79,7 @@ pub(super) async fn run(send: Send, opener: &Opener, style: Style) -> Result<(),
         return Err(Failure::runtime(format!(
             "message {id} to {to} is stored and {} after {} s; it goes on by itself with the next command that connects",
             name(state),
-            send.timeout
+            patience.timeout
         )));
     }
     match style {
@@ -72,7 +90,7 @@ pub(super) async fn run(send: Send, opener: &Opener, style: Style) -> Result<(),
     }
 }
 
-fn name(state: OutState) -> &'static str {
+pub(super) fn name(state: OutState) -> &'static str {
     match state {
         OutState::Pending => "pending",
         OutState::Sent => "sent",

@@ -13,6 +13,7 @@ use landbridge_enlist::Login;
 use landbridge_noise::KnownServer;
 use landbridge_proto::handshake::client_payload::ConnectReason;
 use landbridge_stanza::Inbound;
+use landbridge_stanza::presence::Availability;
 use landbridge_stanza::profile::Resume;
 use landbridge_stanza::stream::{LoginFailure, Reaction as StreamReaction, StreamError, Success};
 use landbridge_store::{Account, Enlistment, Fact, StoreTx};
@@ -141,7 +142,12 @@ async fn login(inner: &Arc<Inner>, plan: ConnectPlan) -> Result<(Arc<Session>, S
     let session = EndOnDrop(Some(Session::start(inner, before.own, established)));
     if let Some(session) = &session.0 {
         crate::own_keys::before_active(session).await?;
-        session.activate().await?;
+        // Who comes for the mailbox alone is not there for peers.
+        let availability = match plan.reason {
+            ConnectReason::Push => Availability::Unavailable,
+            _ => inner.presence(),
+        };
+        session.activate(availability).await?;
     }
     session.keep().map(|session| (session, success)).ok_or(Error::NotConnected)
 }

@@ -15,6 +15,7 @@ use landbridge_proto::message::Message;
 use landbridge_signal::{Address, EncryptError};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
+use landbridge_stanza::chatstate::ChatState;
 use landbridge_store::{Enlistment, Noted, OutState, OutboxMessage, OwedClass, Relation, StoreTx, TrailStep};
 use landbridge_wire::Jid;
 use prost::Message as _;
@@ -27,6 +28,9 @@ use crate::send_failure::SendFailure;
 use crate::session::Session;
 use crate::trust::Notice;
 use cipher::{address, chat_of};
+
+/// The type of stanzas that do not end the writing of a message.
+const REACTION: &str = "reaction";
 
 /// How often keys are fetched for one message at most: a session can vanish between the fetch and the encryption.
 const MAX_FETCHES: u32 = 2;
@@ -53,6 +57,12 @@ async fn send_as(
         let draft = Draft { kind, plaintext: plaintext.clone(), about: about.clone() };
         if enqueue(inner, to, &id, draft, without).await? == Enqueued::Yes {
             inner.poke_outbox();
+            if kind != REACTION
+                && let Ok(session) = inner.session()
+            {
+                // Should the connection have ended meanwhile, the peer knows by that.
+                let _ended = session.set_typing(to, ChatState::Paused).await.is_err();
+            }
             return Ok(id);
         }
         match crate::keys::ensure_session(inner, to).await {

@@ -112,6 +112,9 @@ pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Resul
         }
     }
     for event in events {
+        if let Event::Message(message) = &event {
+            session.peer_has_written(&message.chat);
+        }
         inner.events.push(event);
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use landbridge_stanza::ib::Ib;
 use landbridge_stanza::liveness::{Ping, SetActive};
-use landbridge_stanza::presence::PresenceOut;
+use landbridge_stanza::presence::{Availability, PresenceOut};
 use landbridge_stanza::{IqIds, MessageId, ReplyError, Request};
 use landbridge_wire::{Jid, Node, encode_payload};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ use crate::connection::{Established, reader, writer};
 use crate::error::{Ending, Error, Reaction};
 use crate::messages::retry::RetryJob;
 use crate::trail::Written;
+use crate::typing::Typing;
 use pending::Pending;
 
 /// Payloads that wait to be written before their senders wait.
@@ -60,6 +61,7 @@ pub(crate) struct Session {
     pub(crate) probe: Notify,
     /// When the token of the login ends, in unix seconds, if it tells.
     token_ends: Option<u64>,
+    pub(crate) typing: Typing,
     /// How often messages were sent again on this connection because the server asked for it.
     resends: Mutex<HashMap<MessageId, usize>>,
 }
@@ -96,6 +98,7 @@ impl Session {
             released: Mutex::new(BTreeSet::new()),
             probe: Notify::new(),
             token_ends: established.token_ends,
+            typing: Typing::default(),
             resends: Mutex::new(HashMap::new()),
         });
         let Established { read, write, decoder, sealer, opener, early, token_ends: _ } = established;
@@ -105,9 +108,17 @@ impl Session {
     }
 
     /// Lets the server deliver the mailbox and what is live.
-    pub(crate) async fn activate(&self) -> Result<(), Error> {
+    pub(crate) async fn activate(&self, availability: Availability) -> Result<(), Error> {
         self.request("activation", &SetActive::Active).await?;
-        let presence = PresenceOut::Available { name: self.inner.push_name.clone() };
+        self.tell_presence(availability).await
+    }
+
+    pub(crate) async fn tell_presence(&self, availability: Availability) -> Result<(), Error> {
+        let name = self.inner.push_name.clone();
+        let presence = match availability {
+            Availability::Available => PresenceOut::Available { name },
+            Availability::Unavailable => PresenceOut::Unavailable { name },
+        };
         self.send(&presence.to_node(&self.inner.profile)).await
     }
 
@@ -117,6 +128,7 @@ impl Session {
         self.spawn(keepalive::run);
         self.spawn(crate::messages::outbox::run);
         self.spawn(crate::receipts::run);
+        self.spawn(crate::typing::run);
         self.spawn(crate::account::after_active);
         self.spawn(crate::own_keys::grow_old);
         let ends = self.token_ends;
@@ -164,6 +176,7 @@ impl Session {
             crate::account::lapsed(&self.inner).await;
         }
         tracing::debug!(ending = %ending, "the connection ended");
+        self.all_stop_typing();
         crate::client::disconnected(&self.inner, ending);
         self.keep_written().await;
     }

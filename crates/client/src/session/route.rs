@@ -60,7 +60,7 @@ impl Session {
             Inbound::Notification(notification) => self.notified(*notification).await,
             Inbound::Ib(ib) => self.informed(ib).await,
             Inbound::ChatState(state) => {
-                self.inner.events.push(Event::Typing { from: state.from, state: state.state });
+                self.peer_types(state.from, state.state);
                 Ok(())
             }
             Inbound::Presence(presence) => {
