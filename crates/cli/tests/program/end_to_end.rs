@@ -210,6 +210,64 @@ fn an_account_lives_through_restarts_of_every_process() {
 }
 
 #[test]
+fn what_is_done_to_messages_goes_both_ways() {
+    let world = World::start();
+    let login = world.enlist();
+    world.make_phone();
+    let phone = |what: &str, body: Value| {
+        let answer = world.control("POST", &format!("/phones/{NUMBER}/{what}"), &body);
+        answer["id"].as_str().unwrap_or_default().to_owned()
+    };
+    world.ask(&["send", "--to", NUMBER, "--text", "hello", "--wait", "delivered"]);
+    let theirs = phone("messages", json!({ "to": login, "text": "Lunch tomorow?" }));
+    let heard = world.ask(&["listen", "--count", "1", "--for", "20"]);
+    assert_eq!((&heard["event"], &heard["id"]), (&json!("message"), &json!(theirs)));
+    let about = ["--to", NUMBER, "--id", &theirs, "--wait", "delivered"];
+    let with = |command: &'static str, more: &[&'static str]| [&[command], &about[..], more].concat();
+
+    let reply = world.ask(&with("reply", &["--text", "Yes, at noom"]));
+    assert_eq!(reply["state"], "delivered");
+    let reply = reply["id"].as_str().unwrap().to_owned();
+    world.ask(&with("react", &["--emoji", "👍"]));
+    let ours = ["--to", NUMBER, "--id", &reply, "--wait", "delivered"];
+    world.ask(&[&["edit"], &ours[..], &["--text", "Yes, at noon"]].concat());
+    let shown = world.ask(&["show", "--to", NUMBER, "--id", &reply]);
+    assert_eq!((&shown["text"], &shown["author"]), (&json!("Yes, at noon"), &json!("own")));
+    assert_eq!(
+        (&shown["quoted"]["id"], &shown["quoted"]["text"]),
+        (&json!(theirs), &json!("Lunch tomorow?"))
+    );
+    let shown = world.ask(&["show", "--to", NUMBER, "--id", &theirs]);
+    assert_eq!(shown["reactions"], json!([{ "from": "own", "emoji": "👍" }]));
+    world.ask(&with("unreact", &[]));
+    assert_eq!(world.ask(&["show", "--to", NUMBER, "--id", &theirs])["reactions"], json!([]));
+    assert_eq!(world.ask(&["read", "--to", NUMBER, &theirs])["receipt"], "read");
+    assert_eq!(world.ask(&["typing", "--to", NUMBER, "--for", "1"])["seconds"], 1);
+    world.ask(&[&["revoke"], &ours[..]].concat());
+    assert_eq!(world.ask(&["show", "--to", NUMBER, "--id", &reply])["body"], "revoked");
+    assert!(world.fail(&with("revoke", &[])).contains("only its author"));
+
+    // What the phone does comes as events of its own.
+    let acts = [
+        ("edit", "edited", json!({ "peer": login, "id": theirs, "text": "Lunch tomorrow?" })),
+        ("react", "reaction", json!({ "peer": login, "id": theirs, "emoji": "🎉" })),
+        ("revoke", "revoked", json!({ "peer": login, "id": theirs })),
+    ];
+    for (act, event, body) in acts {
+        phone(act, body);
+        let heard = world.ask(&["listen", "--count", "1", "--for", "20"]);
+        assert_eq!((&heard["event"], &heard["from"]), (&json!(event), &json!(PHONE)));
+        assert_eq!(heard["target"], json!(theirs));
+        match act {
+            "edit" => assert_eq!(heard["text"], "Lunch tomorrow?"),
+            "react" => assert_eq!((&heard["emoji"], &heard["target_author"]), (&json!("🎉"), &json!(PHONE))),
+            _ => {}
+        }
+    }
+    assert_eq!(world.lines(&["listen", "--for", "1"]), Vec::<Value>::new(), "nothing comes twice");
+}
+
+#[test]
 fn a_blocked_user_is_not_heard_and_a_deleted_account_is_gone() {
     let mut world = World::start();
     let login = world.enlist();
