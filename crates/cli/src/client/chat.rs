@@ -232,8 +232,7 @@ fn body_word(body: &Body) -> &'static str {
 }
 
 fn as_text(message: &StoredMessage) -> String {
-    let body =
-        message.body.text().map_or_else(|| format!("[{}]", body_word(&message.body)), |text| printable(text));
+    let body = message.body.text().map_or_else(|| format!("[{}]", body_word(&message.body)), printable);
     let mut line = format!("{} {}: {body}", author(&message.author), message.id);
     if message.edited_ms.is_some() {
         line.push_str(" (edited)");
