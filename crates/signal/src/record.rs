@@ -271,14 +271,14 @@ impl SessionRecord {
             Place::Current => {
                 let session = self.current().ok_or(NONE)?;
                 let (text, change) = session.try_open(message, limits, rng)?;
-                Ok(Opened { text, identity: session.remote_identity.0, change, from: None })
+                Ok(Opened { text: text.into(), identity: session.remote_identity.0, change, from: None })
             }
             Place::Archived(index) => {
                 let kept = self.archived.get(index).ok_or(NONE)?;
                 let session = Box::new(Session::decode(&kept.bytes).map_err(DecryptError::DamagedRecord)?);
                 let (text, change) = session.try_open(message, limits, rng)?;
                 let identity = session.remote_identity.0;
-                Ok(Opened { text, identity, change, from: Some((index, session)) })
+                Ok(Opened { text: text.into(), identity, change, from: Some((index, session)) })
             }
         }
     }
@@ -286,7 +286,7 @@ impl SessionRecord {
     /// Does what opening a message in this very record has left to be done, and gives the text. The session that
     /// opened it becomes the current one if it was not, unless it is retired.
     pub(crate) fn commit(&mut self, opened: Opened) -> Vec<u8> {
-        let Opened { text, identity: _, change, from } = opened;
+        let Opened { mut text, identity: _, change, from } = opened;
         match from {
             None => {
                 if let Some(current) = &mut self.current {
@@ -304,13 +304,13 @@ impl SessionRecord {
                 }
             }
         }
-        text
+        std::mem::take(&mut text)
     }
 }
 
 /// A message that a session of a record has opened. Until [`SessionRecord::commit`], the record is unchanged.
 pub(crate) struct Opened {
-    text: Vec<u8>,
+    text: Zeroizing<Vec<u8>>,
     /// The sender's identity in that session.
     pub(crate) identity: PublicKey,
     change: Change,
