@@ -181,11 +181,14 @@ pub(crate) async fn received(session: &Arc<Session>, receipt: ReceiptIn, node: &
         tx.owe(&owed)?;
         Ok::<_, Error>(moved)
     };
-    let moved = inner.vault.write(step).await?;
+    let queue = Arc::clone(inner);
+    let tell = move |moved: &mut Vec<(MessageId, OutState)>| {
+        for (id, state) in moved.drain(..) {
+            queue.events.push(Event::MessageState { to: from.clone(), id, state, at, failure: None });
+        }
+    };
+    inner.vault.write_and_tell(step, tell).await?;
     session.owed_news.notify_one();
-    for (id, state) in moved {
-        inner.events.push(Event::MessageState { to: from.clone(), id, state, at, failure: None });
-    }
     Ok(())
 }
 

@@ -70,6 +70,25 @@ impl Vault {
         self.run(move |kept| kept.write(step)).await
     }
 
+    /// As [`write`](Self::write), and tells what came of it as soon as that is committed: also when the caller is gone by
+    /// then, for what is stored must not go untold.
+    pub(crate) async fn write_and_tell<T, E>(
+        &self,
+        step: impl FnOnce(&mut dyn StoreTx) -> Result<T, E> + Send + 'static,
+        tell: impl FnOnce(&mut T) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.run(move |kept| {
+            let mut value = kept.write(step)?;
+            tell(&mut value);
+            Ok(value)
+        })
+        .await
+    }
+
     /// Runs a step that only reads.
     pub(crate) async fn read<T, E>(
         &self,

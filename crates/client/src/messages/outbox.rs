@@ -298,12 +298,15 @@ pub(crate) async fn progress(
         }
         Ok::<_, Error>(news)
     };
-    if session.inner.vault.write(step).await? {
-        let (to, id) = (to.clone().without_device(), id.clone());
-        let failure = failure.as_deref().map(SendFailure::read);
-        session.inner.events.push(Event::MessageState { to, id, state, at, failure });
-    }
-    Ok(())
+    let queue = Arc::clone(&session.inner);
+    let (to, id) = (to.clone().without_device(), id.clone());
+    let tell = move |news: &mut bool| {
+        if *news {
+            let failure = failure.as_deref().map(SendFailure::read);
+            queue.events.push(Event::MessageState { to, id, state, at, failure });
+        }
+    };
+    session.inner.vault.write_and_tell(step, tell).await.map(drop)
 }
 
 /// Whether the message moved.

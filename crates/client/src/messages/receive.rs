@@ -99,7 +99,16 @@ pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Resul
         notice,
         events: Vec::new(),
     };
-    let (opening, events) = inner.vault.write(move |tx| receiver.receive(tx)).await?;
+    let told = Arc::clone(session);
+    let tell = move |(_, events): &mut (_, Vec<Event>)| {
+        for event in events.drain(..) {
+            if let Event::Message(message) = &event {
+                told.peer_has_written(&message.chat);
+            }
+            told.inner.events.push(event);
+        }
+    };
+    let (opening, _told) = inner.vault.write_and_tell(move |tx| receiver.receive(tx), tell).await?;
     session.owed_news.notify_one();
     match opening {
         Opening::None => {}
@@ -110,12 +119,6 @@ pub(crate) async fn message(session: &Arc<Session>, message: MessageIn) -> Resul
                 tracing::warn!(count, "messages of a peer do not open");
             }
         }
-    }
-    for event in events {
-        if let Event::Message(message) = &event {
-            session.peer_has_written(&message.chat);
-        }
-        inner.events.push(event);
     }
     Ok(())
 }
