@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use landbridge_partner::media::MediaConfig;
 use landbridge_partner::wake::{ApnsConfig, FcmConfig, WebPushConfig};
-use landbridge_partner::{PushConfig, TlsConfig};
+use landbridge_partner::{PushConfig, TlsConfig, UsersConfig};
 use landbridge_stanza::Profile;
 use serde::Deserialize;
 
@@ -63,6 +63,10 @@ pub(crate) struct PartnerSection {
     pub(crate) insecure_dev_auth: Option<bool>,
     pub(crate) tokens_per_hour: Option<u32>,
     pub(crate) allow_remote: Option<bool>,
+    /// How users are told.
+    pub(crate) users: Option<UsersConfig>,
+    /// 0 for never.
+    pub(crate) rotate_keys_days: Option<u32>,
     /// Certificate and key.
     pub(crate) tls: Option<TlsConfig>,
     pub(crate) allow_plain_http: Option<bool>,
@@ -186,6 +190,8 @@ mod tests {
             insecure_dev_auth,
             tokens_per_hour,
             allow_remote,
+            users,
+            rotate_keys_days,
             tls,
             allow_plain_http,
             proxies,
@@ -202,6 +208,7 @@ mod tests {
             panic!("a bound of 0");
         };
         let media_base_url = media.and_then(|media| media.base_url);
+        assert!(matches!(users, Some(UsersConfig::Jwt(_))) && rotate_keys_days.is_some());
         assert!(tls.is_some() && allow_plain_http.is_some());
         assert!(media_base_url.is_some() && !proxies.is_empty());
         assert!(keys_url.is_some() && audience.is_some());

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use landbridge_enlist::IntegratorId;
-use landbridge_partner::{Partner, PartnerConfig, PushConfig, StartError, TlsConfig, WHATSAPP_KEYS_URL};
+use landbridge_partner::{
+    Partner, PartnerConfig, PushConfig, StartError, TlsConfig, WHATSAPP_KEYS_URL, prepare_keys,
+};
 use serde::Serialize;
 
 use crate::bind::check_loopback;
@@ -16,7 +18,27 @@ use crate::shutdown::Shutdown;
 
 /// What was typed.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// What else there is to do than to serve.
+#[derive(clap::Subcommand)]
+enum Sub {
+    /// Make the signing keys of a data directory, if it has none, and print their names
+    Keys {
+        /// The data directory
+        #[arg(long, value_name = "DIR", env = "LANDBRIDGE_PARTNER_DATA")]
+        data: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Serve {
     /// Where WhatsApp and the clients come in; port 0 takes a free one [default: 127.0.0.1:8480]
     #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_PARTNER_ADDR")]
     addr: Option<SocketAddr>,
@@ -87,6 +109,10 @@ struct Ready<'a> {
 }
 
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
+    let args = match args {
+        Args { command: Some(Sub::Keys { data }), .. } => return keys(&data),
+        Args { command: None, serve } => serve,
+    };
     let ready_json = args.ready_json;
     let settings = resolve(args, config.partner)?;
     let mut shutdown = Shutdown::listen()?;
@@ -120,8 +146,14 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+fn keys(data: &Path) -> Result<(), Failure> {
+    let [active, standby] =
+        prepare_keys(data).map_err(|cause| Failure::runtime(crate::failure::with_causes(&cause)))?;
+    output::line(&format!("active   {active}\nstandby  {standby}"))
+}
+
 /// Flags and environment over the file over defaults.
-fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
+fn resolve(args: Serve, file: PartnerSection) -> Result<PartnerConfig, Failure> {
     let defaults = PartnerConfig::default();
     let addr = args.addr.or(file.addr).unwrap_or(defaults.addr);
     let mut default_admin = defaults.admin_addr;
@@ -159,6 +191,12 @@ fn resolve(args: Args, file: PartnerSection) -> Result<PartnerConfig, Failure> {
         tls: args_tls(args.tls_certificate, args.tls_key, file.tls)?,
         allow_plain_http: args.allow_plain_http || file.allow_plain_http.unwrap_or(false),
         data_dir: args.data.or(file.data),
+        users: file.users,
+        rotate_keys_days: match file.rotate_keys_days {
+            None => defaults.rotate_keys_days,
+            Some(0) => None,
+            days => days,
+        },
         dev_users,
         insecure_dev_auth,
         tokens_per_hour: args.tokens_per_hour.or(file.tokens_per_hour).unwrap_or(defaults.tokens_per_hour),
@@ -189,7 +227,7 @@ fn failure(error: StartError) -> Failure {
     let text = crate::failure::with_causes(&error);
     match error {
         StartError::NoAuthenticator => Failure::usage(
-            "this program authenticates users only by --dev-user with --insecure-dev-auth; embed landbridge-partner for your own sessions",
+            "nothing says how users are told: set [partner.users] in the configuration file, or --dev-user with --insecure-dev-auth for development",
         ),
         StartError::InsecureDevAuth => Failure::usage(
             "--dev-user is no way to authenticate anybody; add --insecure-dev-auth to use it for development",
@@ -201,7 +239,7 @@ fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => {
             Failure::runtime(text).hint("choose another address, or stop what uses this one")
         }
-        StartError::KeyFiles(_) | StartError::Store(_) | StartError::Sender(_) => {
+        StartError::KeyFiles(_) | StartError::Users(_) | StartError::Store(_) | StartError::Sender(_) => {
             Failure::runtime(text).hint("mend or remove the files in the data directory")
         }
         _ => Failure::runtime(text),

@@ -1,5 +1,10 @@
 //! Who calls: the partner's own knowledge of its users.
 
+mod front;
+mod introspection;
+mod jwt_users;
+mod users;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -10,10 +15,17 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use front::{FRONT_HEADER, FrontConfig, FrontWord, TrustedFront};
+pub use introspection::{Introspection, IntrospectionConfig};
+pub use jwt_users::{JwtUsers, JwtUsersConfig};
+pub use users::{UsersConfig, UsersError};
+
+pub(crate) use users::Chosen;
+
 /// The partner's way to tell who a request comes from. Called once per request of `/v1`, before its body is read.
 ///
-/// Shipped: [`StaticUsers`], for development. A partner brings its own, over its session store, OAuth introspection,
-/// or a header that a trusted front has signed.
+/// Shipped: [`JwtUsers`], [`Introspection`], [`TrustedFront`], and [`StaticUsers`] for development. A partner with another
+/// session store brings its own.
 #[async_trait]
 pub trait UserAuthenticator: Send + Sync {
     /// Finds the user of a request by its head.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use landbridge_enlist::IntegratorId;
 use serde::Deserialize;
 
+use crate::auth::UsersConfig;
 use crate::media::MediaConfig;
 use crate::push::PushConfig;
 use crate::wake::{ApnsConfig, FcmConfig, WebPushConfig};
@@ -32,6 +33,10 @@ pub struct PartnerConfig {
     pub allow_plain_http: bool,
     /// Where keys, the database and media are kept. Without it they live as long as the process.
     pub data_dir: Option<PathBuf>,
+    /// How users are told; not together with `dev_users`.
+    pub users: Option<UsersConfig>,
+    /// Days after which another key signs (ASSUMED). Without it, keys change only when told to.
+    pub rotate_keys_days: Option<u32>,
     /// Development only: session token → user-visible identifier.
     pub dev_users: BTreeMap<String, String>,
     /// Admits that [`dev_users`](Self::dev_users) is no way to authenticate anybody.
@@ -89,6 +94,8 @@ impl Default for PartnerConfig {
             tls: None,
             allow_plain_http: false,
             data_dir: None,
+            users: None,
+            rotate_keys_days: Some(90),
             dev_users: BTreeMap::new(),
             insecure_dev_auth: false,
             tokens_per_hour: 60,
@@ -112,6 +119,8 @@ impl fmt::Debug for PartnerConfig {
             tls,
             allow_plain_http,
             data_dir,
+            users,
+            rotate_keys_days,
             dev_users,
             insecure_dev_auth,
             tokens_per_hour,
@@ -130,6 +139,8 @@ impl fmt::Debug for PartnerConfig {
             .field("tls", tls)
             .field("allow_plain_http", allow_plain_http)
             .field("data_dir", data_dir)
+            .field("users", users)
+            .field("rotate_keys_days", rotate_keys_days)
             .field("dev_users", &format_args!("[{} redacted]", dev_users.len()))
             .field("insecure_dev_auth", insecure_dev_auth)
             .field("tokens_per_hour", tokens_per_hour)

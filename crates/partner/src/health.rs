@@ -8,12 +8,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use landbridge_transport::http_server::{Certificates, OpenConnections};
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
+use crate::admin;
 use crate::clock::Clock;
+use crate::key_ring::KeyRing;
 use crate::key_source::KeySource;
 use crate::metrics::{self, Metrics};
 use crate::problem::{self, Problem};
@@ -28,6 +31,8 @@ pub(crate) struct Health {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) certificates: Option<Arc<Certificates>>,
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) admin_token: Option<Zeroizing<String>>,
     pub(crate) connections: OnceLock<[(&'static str, OpenConnections); 2]>,
 }
 
@@ -53,6 +58,7 @@ pub(crate) fn router(health: Arc<Health>) -> Router {
         .route("/health/live", get(|| async { Json(json!({"status": "ok"})) }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(measured))
+        .route("/admin/keys/rotate", post(admin::rotate))
         .fallback(|| async { Problem::NotFound })
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(axum::middleware::from_fn(problem::finish))
@@ -60,7 +66,7 @@ pub(crate) fn router(health: Arc<Health>) -> Router {
 }
 
 async fn ready(State(health): State<Arc<Health>>) -> Response {
-    // Keys are checked against what is published before the listeners open, and never change after that.
+    // Keys are checked against what is published before they sign.
     let mut checks = Map::from_iter([("signing_key".to_owned(), Value::from("ok"))]);
     let mut check = |name: &str, good: bool| {
         checks.insert(name.to_owned(), Value::from(if good { "ok" } else { "failed" }));
@@ -100,6 +106,10 @@ async fn measured(State(health): State<Arc<Health>>) -> Response {
         let name = "landbridge_tls_certificate_expiry_timestamp_seconds";
         metrics::gauge(&mut text, name, &[(String::new(), as_f64(ends))]);
     }
+    let ages = health.keys.ages();
+    let ages: Vec<_> =
+        ages.into_iter().map(|(state, age)| (format!("state=\"{state}\""), as_f64(age))).collect();
+    metrics::gauge(&mut text, "landbridge_signing_key_age_seconds", &ages);
     let listeners = health.connections.get().into_iter().flatten();
     let open: Vec<_> =
         listeners.map(|(name, open)| (format!("listener=\"{name}\""), as_f64(open.count() as u64))).collect();

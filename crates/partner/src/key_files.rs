@@ -6,39 +6,129 @@ use std::path::{Path, PathBuf};
 
 use landbridge_enlist::jwt::{KeyError, RsaSigner};
 use landbridge_enlist::{GenerateError, generate_rsa_pem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The key in use first, then the one that could replace it at once.
-const NAMES: [&str; 2] = ["active", "standby"];
+use crate::key_ring::Rotation;
+
+/// The key in use.
+pub(crate) const ACTIVE: &str = "active";
+/// The key that could replace it at once.
+pub(crate) const STANDBY: &str = "standby";
+/// The key that was in use last, while its tokens live.
+pub(crate) const RETIRING: &str = "retiring";
+const TIMES: &str = "times.json";
 /// A PKCS#8 PEM of 4096 bits has 3.3 kB.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// Reads both keys from `<data_dir>/keys`, making those that are not there. Without a directory they are made and not
+/// The keys of a directory.
+pub(crate) struct Loaded {
+    pub(crate) active: RsaSigner,
+    pub(crate) standby: RsaSigner,
+    /// Whether the standby was made just now.
+    pub(crate) standby_is_new: bool,
+    pub(crate) retiring: Option<RsaSigner>,
+}
+
+fn path(data_dir: &Path, name: &str) -> PathBuf {
+    data_dir.join("keys").join(format!("{name}.pem"))
+}
+
+/// Reads the keys from `<data_dir>/keys`, making those that are not there. Without a directory they are made and not
 /// kept. Blocks: 100 ms and more of CPU per new key.
-pub(crate) fn load_or_generate(data_dir: Option<&Path>) -> Result<Vec<RsaSigner>, KeyFileError> {
+pub(crate) fn load_or_generate(data_dir: Option<&Path>) -> Result<Loaded, KeyFileError> {
+    let mut retiring = None;
+    if let Some(data_dir) = data_dir {
+        let (active, standby) = (path(data_dir, ACTIVE), path(data_dir, STANDBY));
+        retiring = load(&path(data_dir, RETIRING))?;
+        // A rotation was cut short after its first step: the next one is to be done.
+        if retiring.is_some() && !active.exists() && standby.exists() {
+            fs::rename(&standby, &active).map_err(|cause| KeyFileError::Write { path: active, cause })?;
+        }
+    }
+    let standby_is_new = data_dir.is_none_or(|data_dir| !path(data_dir, STANDBY).exists());
     // Drawing a key is the slow part, so both are drawn at once.
-    std::thread::scope(|scope| {
-        let loaders = NAMES.map(|name| scope.spawn(move || load_or_generate_one(data_dir, name)));
-        loaders
-            .into_iter()
-            .map(|loader| loader.join().unwrap_or_else(|_| Err(KeyFileError::Panicked)))
-            .collect()
-    })
+    let (active, standby) = std::thread::scope(|scope| {
+        let [active, standby] =
+            [ACTIVE, STANDBY].map(|name| scope.spawn(move || load_or_generate_one(data_dir, name)));
+        let join = |loader: std::thread::ScopedJoinHandle<'_, _>| {
+            loader.join().unwrap_or_else(|_| Err(KeyFileError::Panicked))
+        };
+        (join(active), join(standby))
+    });
+    Ok(Loaded { active: active?, standby: standby?, standby_is_new, retiring })
+}
+
+fn load(path: &Path) -> Result<Option<RsaSigner>, KeyFileError> {
+    read(path)?.map(|pem| signer(path, &pem)).transpose()
 }
 
 fn load_or_generate_one(data_dir: Option<&Path>, name: &str) -> Result<RsaSigner, KeyFileError> {
     let Some(data_dir) = data_dir else {
         return signer(Path::new(name), &generate_rsa_pem(&mut rand::rng())?);
     };
-    let path = data_dir.join("keys").join(format!("{name}.pem"));
-    if let Some(pem) = read(&path)? {
-        return signer(&path, &pem);
+    let path = path(data_dir, name);
+    if let Some(signer) = load(&path)? {
+        return Ok(signer);
     }
     let pem = generate_rsa_pem(&mut rand::rng())?;
     write(&path, &pem).map_err(|cause| KeyFileError::Write { path: path.clone(), cause })?;
     tracing::info!(path = %path.display(), "made a signing key");
     signer(&path, &pem)
+}
+
+/// Makes the standby the active key, and a new one the standby. Gives the new one. Killed in between, the files are such
+/// that [`load_or_generate`] goes on with it.
+pub(crate) fn rotate(data_dir: Option<&Path>, rotation: Rotation) -> Result<RsaSigner, KeyFileError> {
+    let pem = generate_rsa_pem(&mut rand::rng())?;
+    let Some(data_dir) = data_dir else { return signer(Path::new(STANDBY), &pem) };
+    let [active, standby, retiring] = [ACTIVE, STANDBY, RETIRING].map(|name| path(data_dir, name));
+    let rename = |from: &Path, to: &Path| {
+        fs::rename(from, to)
+            .and_then(|()| sync(to))
+            .map_err(|cause| KeyFileError::Write { path: to.to_owned(), cause })
+    };
+    match rotation {
+        Rotation::Planned => rename(&active, &retiring)?,
+        Rotation::Emergency => remove(Some(data_dir), RETIRING)?,
+    }
+    rename(&standby, &active)?;
+    write(&standby, &pem).map_err(|cause| KeyFileError::Write { path: standby.clone(), cause })?;
+    signer(&standby, &pem)
+}
+
+/// Removes a key, if it is there.
+pub(crate) fn remove(data_dir: Option<&Path>, name: &str) -> Result<(), KeyFileError> {
+    let Some(data_dir) = data_dir else { return Ok(()) };
+    let path = path(data_dir, name);
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(KeyFileError::Write { path, cause }),
+        _ => sync(&path).map_err(|cause| KeyFileError::Write { path: path.clone(), cause }),
+    }
+}
+
+/// Since when the keys are what they are. What cannot be understood is as if it were not there.
+pub(crate) fn read_times<T: DeserializeOwned>(data_dir: Option<&Path>) -> Result<Option<T>, KeyFileError> {
+    let Some(data_dir) = data_dir else { return Ok(None) };
+    let text = read(&data_dir.join("keys").join(TIMES))?;
+    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+pub(crate) fn write_times<T: Serialize>(data_dir: Option<&Path>, times: &T) -> Result<(), KeyFileError> {
+    let Some(data_dir) = data_dir else { return Ok(()) };
+    let path = data_dir.join("keys").join(TIMES);
+    // Numbers: there is nothing in it that serde_json can refuse.
+    let text = serde_json::to_string(times).unwrap_or_default();
+    write(&path, &text).map_err(|cause| KeyFileError::Write { path, cause })
+}
+
+/// The rename or removal itself lies in the directory. Not every system lets a directory be opened.
+fn sync(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
 }
 
 fn signer(path: &Path, pem: &str) -> Result<RsaSigner, KeyFileError> {
@@ -63,6 +153,12 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeyFileErro
     Ok(Some(pem))
 }
 
+/// The text of a file that has to be there.
+pub(crate) fn read_existing(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let missing = || KeyFileError::Read { path: path.to_owned(), cause: io::ErrorKind::NotFound.into() };
+    read(path)?.ok_or_else(missing)
+}
+
 /// The permission bits, if others than the owner have any.
 #[cfg(unix)]
 fn open_mode(metadata: &fs::Metadata) -> Option<u32> {
@@ -80,7 +176,7 @@ fn open_mode(_: &fs::Metadata) -> Option<u32> {
 pub(crate) fn write(path: &Path, pem: &str) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     make_directory(directory)?;
-    let temporary = path.with_extension(format!("pem.{}.tmp", std::process::id()));
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -89,10 +185,7 @@ pub(crate) fn write(path: &Path, pem: &str) -> io::Result<()> {
     file.write_all(pem.as_bytes())?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    // The rename itself lies in the directory. Not every system lets a directory be opened.
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
-    Ok(())
+    sync(path)
 }
 
 fn make_directory(directory: &Path) -> io::Result<()> {

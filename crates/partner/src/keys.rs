@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use landbridge_enlist::jwks::{self, PublicJwk};
-use landbridge_enlist::jwt::{RsaSigner, Signer};
+use landbridge_enlist::jwt::Signer;
 use thiserror::Error;
 
 /// The signing key in use and every key that is published, standby keys included.
 #[derive(Clone)]
 pub struct SigningKeys {
     active: Arc<dyn Signer>,
-    document: String,
-    etag: String,
+    document: Arc<str>,
+    etag: Arc<str>,
 }
 
 impl SigningKeys {
@@ -30,17 +30,7 @@ impl SigningKeys {
             return Err(BadSigningKeys::Mismatch);
         }
         let etag = jwks::etag(&document);
-        Ok(Self { active, document, etag })
-    }
-
-    /// Signs with the first of `signers` and publishes all of them.
-    ///
-    /// # Errors
-    /// [`BadSigningKeys`], for an empty list too.
-    pub(crate) fn of(signers: Vec<RsaSigner>) -> Result<Self, BadSigningKeys> {
-        let published: Vec<_> = signers.iter().map(|signer| signer.public_key().clone()).collect();
-        let active = signers.into_iter().next().ok_or(BadSigningKeys::NotPublished)?;
-        Self::new(Arc::new(active), &published)
+        Ok(Self { active, document: document.into(), etag: etag.into() })
     }
 
     pub(crate) fn active(&self) -> &Arc<dyn Signer> {

@@ -29,6 +29,7 @@
 //! # Ok(()) }
 //! ```
 
+mod admin;
 mod auth;
 mod base_url;
 mod body;
@@ -36,6 +37,7 @@ mod clock;
 mod config;
 mod health;
 mod key_files;
+mod key_ring;
 mod key_source;
 mod keys;
 pub mod media;
@@ -52,11 +54,15 @@ mod server;
 pub mod store;
 pub mod wake;
 
-pub use auth::{AuthError, StaticUsers, UserAuthenticator, UserRecord};
+pub use auth::{
+    AuthError, FRONT_HEADER, FrontConfig, FrontWord, Introspection, IntrospectionConfig, JwtUsers,
+    JwtUsersConfig, StaticUsers, TrustedFront, UserAuthenticator, UserRecord, UsersConfig, UsersError,
+};
 pub use base_url::BadBaseUrl;
 pub use clock::Clock;
 pub use config::{MinTls, PartnerConfig, TlsConfig};
 pub use key_files::KeyFileError;
+pub use key_ring::{PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE, RotateError, Rotation, prepare_keys};
 pub use keys::{BadSigningKeys, SigningKeys};
 pub use problem::PROBLEM_BASE;
 pub use push::{

@@ -94,8 +94,7 @@ fn client(versions: Versions) -> Result<HttpClient, SenderError> {
 }
 
 fn read_private(path: &Path) -> Result<zeroize::Zeroizing<String>, SenderError> {
-    let missing = || KeyFileError::Read { path: path.to_owned(), cause: std::io::ErrorKind::NotFound.into() };
-    key_files::read(path).and_then(|text| text.ok_or_else(missing)).map_err(SenderError::File)
+    key_files::read_existing(path).map_err(SenderError::File)
 }
 
 fn vapid_key(data_dir: Option<&Path>) -> Result<Es256Key, SenderError> {

@@ -16,12 +16,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::auth::{StaticUsers, UserAuthenticator};
+use crate::admin;
+use crate::auth::{Chosen, StaticUsers, UserAuthenticator, UsersError};
 use crate::base_url::{BadBaseUrl, BaseUrl};
 use crate::clock::Clock;
 use crate::config::{MinTls, PartnerConfig};
 use crate::health::{self, Health};
-use crate::key_files::{self, KeyFileError};
+use crate::key_files::KeyFileError;
+use crate::key_ring::{KeyRing, RotateError};
 use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
 use crate::media::{Blobs, Hosting, LocalBlobs};
@@ -81,7 +83,9 @@ pub enum StartError {
     #[error("dev_users is no way to authenticate anybody: set insecure_dev_auth to use it for development")]
     InsecureDevAuth,
     /// Neither an authenticator nor development users.
-    #[error("no user authenticator: give one, or set insecure_dev_auth and dev_users for development")]
+    #[error(
+        "nothing says how users are told: set users, give an authenticator, or set insecure_dev_auth and dev_users for development"
+    )]
     NoAuthenticator,
     /// An identifier in the table of development users.
     #[error("an identifier in dev_users is not valid")]
@@ -127,9 +131,15 @@ pub enum StartError {
     /// The keys do not fit together.
     #[error("the signing keys cannot be used")]
     Keys(#[source] BadSigningKeys),
+    /// The state of the keys.
+    #[error("the signing keys cannot be taken up")]
+    Rotate(#[source] RotateError),
     /// The token of a user with the longest identifier could not be issued.
     #[error("tokens for the longest identifiers could not be issued")]
     Token(#[source] IssueError),
+    /// The settings of users.
+    #[error("users cannot be told by these settings")]
+    Users(#[source] UsersError),
     /// The database.
     #[error("the database cannot be used")]
     Store(#[source] OpenError),
@@ -211,13 +221,14 @@ impl PartnerBuilder {
     pub async fn start(self) -> Result<Partner, StartError> {
         let Self { config, authenticator, keys, limits, clock, store, blobs, senders, presence } = self;
         let authenticator = choose_authenticator(&config, authenticator)?;
+        let metrics = Arc::new(Metrics::default());
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
         let media_url = config.media.base_url.as_deref().map(parse_base_url).transpose()?;
         let hub = Arc::new(WakeHub::default());
         if config.tls.is_none() && !config.addr.ip().is_loopback() && !config.allow_plain_http {
             return Err(StartError::PlainHttp { addr: config.addr });
         }
-        let data = Data::load(&config, keys, (store, blobs), &hub, &clock).await?;
+        let data = Data::load(&config, keys, (store, blobs), &hub, (&clock, &metrics)).await?;
         let (public, addr) = listen(config.addr).await?;
         let (admin, _) = listen(config.admin_addr).await?;
         let base_url = match given {
@@ -226,15 +237,24 @@ impl PartnerBuilder {
             None if data.certificates.is_some() => parse_base_url(&format!("https://{addr}"))?,
             None => parse_base_url(&format!("http://{addr}"))?,
         };
-        check_longest_token(&data.keys, &base_url)?;
+        check_longest_token(&data.keys.current(), &base_url)?;
 
         let issuer = base_url.as_str().to_owned();
-        let metrics = Arc::new(Metrics::default());
         let keys_url = config.push.keys_url.clone();
         let whatsapp = KeySource::new("whatsapp", keys_url, &clock, &metrics);
         let keys_client = HttpClient::builder().total_timeout(KEYS_TIME).build().map_err(StartError::Http)?;
         let mut background = JoinSet::new();
-        background.spawn(Arc::clone(&whatsapp).poll(keys_client));
+        background.spawn(Arc::clone(&whatsapp).poll(keys_client.clone()));
+        let mut authenticator = authenticator;
+        if let Some(chosen) = data.users {
+            authenticator = Some(chosen.authenticator);
+            if let Some(keys) = chosen.keys {
+                background.spawn(keys.poll(keys_client));
+            }
+        }
+        let authenticator = authenticator.ok_or(StartError::NoAuthenticator)?;
+        let period = config.rotate_keys_days.map(|days| u64::from(days) * 24 * 60 * 60);
+        background.spawn(Arc::clone(&data.keys).run(period));
         let hosting = Hosting::new(Arc::clone(&data.store), data.blobs, config.media.clone(), clock.clone());
         background.spawn(Arc::clone(&hosting).sweep());
         let media_url = media_url.unwrap_or_else(|| base_url.clone());
@@ -249,6 +269,8 @@ impl PartnerBuilder {
             store: Arc::clone(&data.store),
             clock: clock.clone(),
             certificates: data.certificates.clone(),
+            keys: Arc::clone(&data.keys),
+            admin_token: data.admin_token,
             connections: std::sync::OnceLock::new(),
         });
         let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
@@ -316,7 +338,9 @@ type Places = (Option<Arc<dyn Store>>, Option<Arc<dyn Blobs>>);
 
 /// What is read from the data directory.
 struct Data {
-    keys: SigningKeys,
+    keys: Arc<KeyRing>,
+    users: Option<Chosen>,
+    admin_token: Option<zeroize::Zeroizing<String>>,
     store: Arc<dyn Store>,
     blobs: Arc<dyn Blobs>,
     senders: Senders,
@@ -329,18 +353,23 @@ impl Data {
         keys: Option<SigningKeys>,
         (store, blobs): Places,
         hub: &Arc<WakeHub>,
-        clock: &Clock,
+        (clock, metrics): (&Clock, &Arc<Metrics>),
     ) -> Result<Self, StartError> {
-        let (config, hub, clock) = (config.clone(), Arc::clone(hub), clock.clone());
+        let (config, hub) = (config.clone(), Arc::clone(hub));
+        let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
         let load = move || {
             let data_dir = config.data_dir.as_deref();
             let keys = match keys {
-                Some(keys) => keys,
-                None => {
-                    let signers = key_files::load_or_generate(data_dir).map_err(StartError::KeyFiles)?;
-                    SigningKeys::of(signers).map_err(StartError::Keys)?
-                }
+                Some(keys) => KeyRing::of(keys, clock.clone()),
+                None => KeyRing::load(data_dir, clock.clone()).map_err(|refused| match refused {
+                    RotateError::Keys(cause) => StartError::Keys(cause),
+                    RotateError::Files(cause) => StartError::KeyFiles(cause),
+                    other => StartError::Rotate(other),
+                })?,
             };
+            let users = config.users.as_ref().map(|users| Chosen::load(users, &clock, &metrics));
+            let users = users.transpose().map_err(StartError::Users)?;
+            let admin_token = data_dir.map(admin::token).transpose().map_err(StartError::KeyFiles)?;
             let store = match (store, data_dir) {
                 (Some(store), _) => store,
                 (None, None) => Arc::new(SqliteStore::in_memory().map_err(StartError::Store)?),
@@ -363,7 +392,15 @@ impl Data {
                 };
                 Certificates::load(&tls.certificate, &tls.key, versions).map_err(StartError::Tls)
             });
-            Ok(Self { keys, store, blobs, senders, certificates: certificates.transpose()? })
+            Ok(Self {
+                keys: Arc::new(keys),
+                users,
+                admin_token,
+                store,
+                blobs,
+                senders,
+                certificates: certificates.transpose()?,
+            })
         };
         tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?
     }
@@ -375,17 +412,19 @@ async fn stopped(mut signal: watch::Receiver<()>) {
     let _ = signal.changed().await;
 }
 
+/// The authenticator that is given or made of a table; `None` if the settings name another one.
 fn choose_authenticator(
     config: &PartnerConfig,
     given: Option<Arc<dyn UserAuthenticator>>,
-) -> Result<Arc<dyn UserAuthenticator>, StartError> {
+) -> Result<Option<Arc<dyn UserAuthenticator>>, StartError> {
     match given {
         _ if !config.dev_users.is_empty() && !config.insecure_dev_auth => Err(StartError::InsecureDevAuth),
-        Some(given) => Ok(given),
+        Some(given) => Ok(Some(given)),
+        None if config.users.is_some() => Ok(None),
         None if config.insecure_dev_auth => {
             tracing::warn!("users are authenticated by a fixed table: for development only");
             let users = StaticUsers::new(config.dev_users.clone()).map_err(StartError::DevUser)?;
-            Ok(Arc::new(users))
+            Ok(Some(Arc::new(users)))
         }
         None => Err(StartError::NoAuthenticator),
     }

@@ -76,7 +76,7 @@ async fn key_files_are_the_owners_alone() {
     let mut names: Vec<_> =
         std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["active.pem", "standby.pem"]);
+    assert_eq!(names, ["active.pem", "standby.pem", "times.json"]);
     for name in names {
         let path = keys.join(name);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -12,10 +12,11 @@ use super::App;
 use super::range::none_match;
 
 pub(super) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let etag = app.keys.etag();
+    let keys = app.keys.current();
+    let etag = keys.etag();
     let validators = [(ETAG, etag), (CACHE_CONTROL, jwks::CACHE_CONTROL)];
     if none_match(&headers, etag) {
         return (StatusCode::NOT_MODIFIED, validators).into_response();
     }
-    (validators, [(CONTENT_TYPE, jwks::CONTENT_TYPE)], app.keys.document().to_owned()).into_response()
+    (validators, [(CONTENT_TYPE, jwks::CONTENT_TYPE)], keys.document().to_owned()).into_response()
 }

@@ -21,7 +21,7 @@ use landbridge_enlist::IntegratorId;
 use crate::auth::{AuthError, UserAuthenticator, UserRecord};
 use crate::base_url::BaseUrl;
 use crate::clock::Clock;
-use crate::keys::SigningKeys;
+use crate::key_ring::KeyRing;
 use crate::media::Hosting;
 use crate::metrics::Metrics;
 use crate::observe;
@@ -43,7 +43,7 @@ const JWKS_PATH: &str = "/.well-known/oauth/openid/jwks";
 pub(crate) struct App {
     pub(crate) base_url: BaseUrl,
     pub(crate) integrator: IntegratorId,
-    pub(crate) keys: SigningKeys,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) authenticator: Arc<dyn UserAuthenticator>,
     pub(crate) rate: RateLimit,
     pub(crate) tokens_per_hour: u32,

@@ -61,7 +61,7 @@ fn check_asked(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
 
 async fn issue(app: &Arc<App>, identifier: &UserIdentifier) -> Result<Token, Problem> {
     let claims = Claims::user(app.base_url.as_str(), identifier, app.clock.seconds(), &mut rand::rng());
-    let signer = Arc::clone(app.keys.active());
+    let signer = Arc::clone(app.keys.current().active());
     // Signing takes half a millisecond of CPU, or a round trip to a key service.
     let issued = tokio::task::spawn_blocking(move || jwt::issue(&*signer, &claims)).await;
     match issued {
