@@ -57,7 +57,7 @@ enum Command {
     Demo(demo::Args),
     /// Run a simulated WhatsApp: enlistment, chat server, test phones, control API
     Sandbox(sandbox::Args),
-    /// Run a partner's server: key set and identity tokens
+    /// Run a partner's server: key set, identity tokens, pushes, media
     Partner(partner::Args),
     /// Act as a partner's user: enlist, send, listen, block, delete
     Client(client::Args),

@@ -50,6 +50,9 @@ impl Health {
     }
 }
 
+/// The share of the disk below which uploads may come to nothing (ASSUMED).
+const MIN_FREE: f64 = 0.05;
+
 /// WhatsApp's keys are due for renewal at least this often, in seconds (ASSUMED).
 const KEYS_DEGRADED: u64 = 60 * 60;
 
@@ -73,6 +76,10 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
         good
     };
     let mut good = check("accepting", !health.shutting_down.load(Ordering::Relaxed));
+    if let Some(data_dir) = health.data_dir.clone() {
+        let free = tokio::task::spawn_blocking(move || free_share(&data_dir)).await;
+        good &= check("disk", free.ok().flatten().is_none_or(|free| free > MIN_FREE));
+    }
     let answers = health.store.depth().await.is_ok();
     let writable = match health.data_dir.clone() {
         Some(data_dir) => tokio::task::spawn_blocking(move || is_writable(&data_dir)).await.unwrap_or(false),
@@ -89,6 +96,18 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if good { "ok" } else { "failed" };
     (status, Json(json!({"status": word, "checks": checks}))).into_response()
+}
+
+/// How much of the disk is free for this process; `None` where the system does not say.
+#[cfg(unix)]
+fn free_share(directory: &Path) -> Option<f64> {
+    let disk = rustix::fs::statvfs(directory).ok().filter(|disk| disk.f_blocks > 0)?;
+    Some(as_f64(disk.f_bavail) / as_f64(disk.f_blocks))
+}
+
+#[cfg(not(unix))]
+fn free_share(_: &Path) -> Option<f64> {
+    None
 }
 
 async fn measured(State(health): State<Arc<Health>>) -> Response {

@@ -1,15 +1,20 @@
-//! The partner's HTTP server: what WhatsApp fetches from a partner, and what a partner's own clients ask of it.
+//! The partner's HTTP server: what WhatsApp fetches from a partner and tells it, and what a partner's own clients ask of it.
 //!
 //! | call | for whom |
 //! |---|---|
 //! | `GET /.well-known/oauth/openid/jwks` | WhatsApp: the keys that verify user tokens (SEED) |
+//! | `POST {base}/push` | WhatsApp: somebody has mail (SEED) |
+//! | `GET {media base}/{storage_reference}` | WhatsApp: an encrypted file (SEED) |
 //! | `POST /v1/token` | own clients: a token that proves who they are (ASSUMED, like all of `/v1`) |
-//! | `GET /v1/me` | own clients: who they are, and the figures of this server |
+//! | `GET, DELETE /v1/me` | own clients: who they are, and the figures of this server; forgets them |
+//! | `/v1/wake-targets/{device}`, `GET /v1/wake` | own clients: where and how they are woken ([`wake`]) |
+//! | `/v1/media/…`, `/v1/uploads` | own clients: encrypted files for WhatsApp to fetch ([`media`]) |
 //! | `GET /openapi.json` | anyone: the description of these calls |
-//! | `GET /health/live`, `GET /health/ready` | the operator, on a second listener |
+//! | `/health/…`, `/metrics`, `POST /admin/keys/rotate` | the operator, on a second listener |
 //!
 //! Who a user is, the server learns from a [`UserAuthenticator`]; the keys it signs with are [`SigningKeys`], of which
-//! a standby is published all along, so that a lost key can be replaced at once.
+//! a standby is published all along, so that a lost key can be replaced at once. What has to outlive the process is in a
+//! [`store::Store`] and in [`media::Blobs`]: SQLite and files, unless others are given.
 //!
 //! ```
 //! use landbridge_partner::{Partner, PartnerConfig};

@@ -51,7 +51,7 @@ pub struct Partner {
     health: Arc<Health>,
     hub: Arc<WakeHub>,
     /// What runs beside the listeners, and ends with this.
-    _background: JoinSet<()>,
+    background: JoinSet<()>,
     stop_public: watch::Sender<()>,
     stop_admin: watch::Sender<()>,
 }
@@ -320,16 +320,7 @@ impl PartnerBuilder {
         health
             .watch_connections([("public", public.open_connections()), ("admin", admin.open_connections())]);
         tracing::info!(addr = %public.local_addr(), admin = %admin.local_addr(), issuer, "partner server started");
-        Ok(Partner {
-            base_url: issuer,
-            public,
-            admin,
-            health,
-            hub,
-            _background: background,
-            stop_public,
-            stop_admin,
-        })
+        Ok(Partner { base_url: issuer, public, admin, health, hub, background, stop_public, stop_admin })
     }
 }
 
@@ -494,7 +485,7 @@ impl Partner {
     /// # Cancel safety
     /// Dropping the future cuts the draining short.
     pub async fn shutdown(self) {
-        let Self { public, admin, health, hub, _background, stop_public, stop_admin, .. } = self;
+        let Self { public, admin, health, hub, mut background, stop_public, stop_admin, .. } = self;
         health.shutting_down.store(true, Ordering::Relaxed);
         // Streams would not end by themselves.
         hub.close();
@@ -505,6 +496,7 @@ impl Partner {
         }
         drop(stop_admin);
         admin.wait().await;
+        background.shutdown().await;
         tracing::info!("partner server stopped");
     }
 }

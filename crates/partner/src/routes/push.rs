@@ -34,12 +34,13 @@ pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Resul
 async fn accept(app: &App, request: Request) -> Result<&'static str, Problem> {
     let (head, body) = request.into_parts();
     let token = bearer(&head).ok_or(Problem::Unauthorized)?;
-    app.push_bucket.take(Instant::now()).map_err(|retry_after| Problem::RateLimited { retry_after })?;
     // Without keys the caller is not at fault.
     if !app.bearers.keys.is_live().await {
         return Err(Problem::Unavailable("WhatsApp's keys are not at hand"));
     }
     app.bearers.verify(token, app.clock.seconds()).await.map_err(|_| Problem::InvalidToken)?;
+    // Only what WhatsApp asks for counts: nobody else uses up its share.
+    app.push_bucket.take(Instant::now()).map_err(|retry_after| Problem::RateLimited { retry_after })?;
     body::check_json(&head.headers)?;
     let body = body::read(&head.headers, body, MAX_BODY).await?;
     let to = recipient(&body).map_err(|wrong| Problem::BadRequest(wrong.sentence()))?;

@@ -13,8 +13,8 @@ const QUEUE: usize = 4096;
 /// What goes into one transaction at most.
 const BATCH: usize = 256;
 
-/// Works inside the batch's transaction and gives what to do once that has ended.
-type Job = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+/// Works inside the batch's transaction, if there is one, and gives what to do once that has ended.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> Finish + Send>;
 /// Told whether the transaction was committed.
 type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
 
@@ -43,12 +43,13 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            let result = in_savepoint(connection, work);
+            let result = connection.map(|connection| in_savepoint(connection, work));
             Box::new(move |committed| {
                 let result = match (result, committed) {
-                    (Err(cause), _) => Err(StoreError::Failed(cause.into())),
-                    (Ok(_), Err(cause)) => Err(StoreError::Failed(cause.into())),
-                    (Ok(value), Ok(())) => Ok(value),
+                    (Some(Err(cause)), _) => Err(StoreError::Failed(cause.into())),
+                    (_, Err(cause)) => Err(StoreError::Failed(cause.into())),
+                    (Some(Ok(value)), Ok(())) => Ok(value),
+                    (None, Ok(())) => Err(StoreError::Closed),
                 };
                 // Whoever asked may have left.
                 let _ = answer.send(result);
@@ -76,25 +77,90 @@ fn in_savepoint<T>(
 
 fn run(connection: &Connection, waiting: &Receiver<Job>) {
     while let Ok(first) = waiting.recv() {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let mut finishes = vec![first(connection)];
-        while finishes.len() < BATCH
-            && let Ok(job) = waiting.try_recv()
-        {
-            finishes.push(job(connection));
-        }
-        let outcome = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|cause| {
-            tracing::error!(cause = &cause as &dyn std::error::Error, "a transaction was not committed");
-            cause.to_string()
-        });
-        if outcome.is_err() && !connection.is_autocommit() {
-            // A transaction that neither ends would swallow all that follow.
-            let _ = connection.execute_batch("ROLLBACK");
-        }
+        let (finishes, outcome) = batch(connection, first, waiting);
         for finish in finishes {
             finish(outcome.clone());
         }
     }
     // What is in the log belongs into the file; if it fails, the next opening does it.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+}
+
+/// Everything that waits in one transaction, and whether that was committed.
+fn batch(connection: &Connection, first: Job, waiting: &Receiver<Job>) -> (Vec<Finish>, Result<(), String>) {
+    if let Err(cause) = connection.execute_batch("BEGIN IMMEDIATE") {
+        tracing::error!(cause = &cause as &dyn std::error::Error, "no transaction can be begun");
+        return (vec![first(None)], Err(cause.to_string()));
+    }
+    let mut finishes = vec![first(Some(connection))];
+    // A full disk may end the transaction by itself; nothing may run outside of one.
+    while finishes.len() < BATCH
+        && !connection.is_autocommit()
+        && let Ok(job) = waiting.try_recv()
+    {
+        finishes.push(job(Some(connection)));
+    }
+    let outcome = connection.execute_batch("COMMIT").map_err(|cause| {
+        tracing::error!(cause = &cause as &dyn std::error::Error, "a transaction was not committed");
+        cause.to_string()
+    });
+    if outcome.is_err() && !connection.is_autocommit() {
+        // A transaction that neither ends would swallow all that follow.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    (finishes, outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that is full: who asks is told, what was there stays, and it goes on when there is room.
+    #[tokio::test]
+    async fn a_full_disk_loses_nothing_that_was_promised() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x BLOB)").unwrap();
+        let writer = Writer::start(connection).unwrap();
+        let pages = async |n: u32| {
+            let set = move |db: &Connection| db.pragma_update(None, "max_page_count", n);
+            writer.call(set).await.unwrap();
+        };
+        let insert = async |bytes: u32| {
+            let work = move |db: &Connection| db.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes]);
+            writer.call(work).await
+        };
+        let count = async || {
+            let work =
+                |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u32>(0));
+            writer.call(work).await.unwrap()
+        };
+        assert_eq!(insert(10).await.unwrap(), 1);
+        pages(8).await;
+        for _ in 0..3 {
+            assert!(matches!(insert(1_000_000).await, Err(StoreError::Failed(_))));
+            assert_eq!(count().await, 1);
+        }
+        assert_eq!(insert(10).await.unwrap(), 1, "a small one still fits");
+        pages(10_000).await;
+        assert_eq!(insert(1_000_000).await.unwrap(), 1);
+        assert_eq!(count().await, 3);
+    }
+
+    /// One that fails undoes itself and nobody who happens to be in the same transaction.
+    #[tokio::test]
+    async fn failures_are_ones_own() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").unwrap();
+        let writer = Writer::start(connection).unwrap();
+        let insert = |n: i64| {
+            writer.call(move |db| {
+                db.execute("INSERT INTO t VALUES (?1)", [n])?;
+                db.execute("INSERT INTO t VALUES (?1)", [n / 2])
+            })
+        };
+        let (first, second, third) = tokio::join!(insert(2), insert(1), insert(8));
+        assert!(first.is_ok() && second.is_err() && third.is_ok());
+        let sum = |db: &Connection| db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(writer.call(sum).await.unwrap(), 2 + 1 + 8 + 4);
+    }
 }
