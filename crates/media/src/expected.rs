@@ -112,6 +112,12 @@ impl Expected {
         self.file_length.and_then(encrypted_length)
     }
 
+    /// Longest plain file that is taken, in bytes.
+    #[must_use]
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Most encrypted bytes that are worth reading.
     #[must_use]
     pub fn encrypted_limit(&self) -> u64 {

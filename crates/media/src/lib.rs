@@ -9,6 +9,7 @@
 //! - Receiving: [`Expected::of_message`], [`Decryptor`] (or [`decrypt`]) with a [`Quarantine`] that shows nothing
 //!   before every check has passed.
 //! - Playing while the rest is under way: [`RangeReader`], which gives what the [`Sidecar`] proves.
+//! - The ways of files: [`Uploader`] and [`Downloader`], traits for what has sockets.
 //! - The fields beside: [`waveform`], [`check_thumbnail`], [`picture`].
 //!
 //! ```
@@ -42,6 +43,7 @@ mod range;
 mod refusal;
 mod sha;
 mod sidecar;
+mod transfer;
 
 pub use decrypt::{DecryptError, Decryptor, Opened, Quarantine, decrypt};
 pub use encrypt::{Encryptor, Sealed, encrypt, encrypted_length};
@@ -55,3 +57,4 @@ pub use preview::{
 pub use range::{Part, RangeError, RangeReader};
 pub use refusal::{Refusal, Remedy};
 pub use sidecar::{BadSidecar, Sidecar};
+pub use transfer::{Downloader, EncryptedFile, Fetch, Span, TransferError, Uploader};

@@ -1,4 +1,4 @@
-//! An HTTP client for small bodies: enlistment, tokens, key sets, push.
+//! An HTTP client for small bodies (enlistment, tokens, key sets, push) and for large ones that are read piece by piece.
 //!
 //! It follows no redirect, keeps no cookie, reads no proxy setting from the environment, and never holds more of an
 //! answer than the limit allows. Certificates are checked against the system's roots with rustls and ring.
@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+pub use http::Method;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -234,6 +236,56 @@ impl Response {
     }
 }
 
+/// An answer whose body is still coming; made by [`HttpClient::open`]. Dropping it ends the exchange.
+pub struct Streaming {
+    /// The status. Every status is an answer; the caller decides what is an error.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+    body: Incoming,
+    host: String,
+    stall: Duration,
+}
+
+impl Streaming {
+    /// A header field as text, if it is there once or more and is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The next piece of the body, or `None` at its end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: no piece is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError::Broken`], also if the body ends before its announced length, and [`HttpError::TimedOut`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let frame = tokio::time::timeout(self.stall, self.body.frame()).await;
+            let frame =
+                frame.map_err(|_| HttpError::TimedOut { host: self.host.clone(), after: self.stall })?;
+            let broken = |e: hyper::Error| HttpError::Broken { host: self.host.clone(), source: e.into() };
+            match frame.transpose().map_err(broken)? {
+                None => return Ok(None),
+                // Trailers, or nothing in them: not the body.
+                Some(frame) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Streaming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streaming").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
 /// What a conditional request found.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -357,6 +409,40 @@ impl HttpClient {
         self.send(Method::POST, url, headers, Some(content_type), body.into()).await
     }
 
+    /// Any method, with a body that is in memory. The content type is one of the headers.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no whole answer.
+    pub async fn request(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes> + Send,
+    ) -> Result<Response, HttpError> {
+        self.send(method, url, headers, None, body.into()).await
+    }
+
+    /// GET of a body of any length, which is read piece by piece. The limits of time and size for whole answers do not
+    /// apply: the head must come within the limit of an exchange, and each piece within `stall`.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no head.
+    pub async fn open(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        stall: Duration,
+    ) -> Result<Streaming, HttpError> {
+        let (request, host) = self.prepare(Method::GET, url, headers, None, Bytes::new())?;
+        let head = tokio::time::timeout(self.total_timeout, self.head(request, &host)).await;
+        let (parts, body) =
+            head.map_err(|_| HttpError::TimedOut { host: host.clone(), after: self.total_timeout })??;
+        Ok(Streaming { status: parts.status, headers: parts.headers, body, host, stall })
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -365,6 +451,21 @@ impl HttpClient {
         content_type: Option<&str>,
         body: Bytes,
     ) -> Result<Response, HttpError> {
+        let (request, host) = self.prepare(method, url, headers, content_type, body)?;
+        match tokio::time::timeout(self.total_timeout, self.exchange(request, &host)).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::TimedOut { host, after: self.total_timeout }),
+        }
+    }
+
+    fn prepare(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        content_type: Option<&str>,
+        body: Bytes,
+    ) -> Result<(Request<Full<Bytes>>, String), HttpError> {
         let uri: Uri = url.parse().map_err(|_| HttpError::Url)?;
         let allowed = match uri.scheme_str() {
             Some("https") => true,
@@ -388,13 +489,14 @@ impl HttpClient {
             fields.append(key, value);
         }
         fields.entry(header::USER_AGENT).or_insert_with(|| self.user_agent.clone());
-        match tokio::time::timeout(self.total_timeout, self.exchange(request, &host)).await {
-            Ok(result) => result,
-            Err(_) => Err(HttpError::TimedOut { host, after: self.total_timeout }),
-        }
+        Ok((request, host))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Response, HttpError> {
+    async fn head(
+        &self,
+        request: Request<Full<Bytes>>,
+        host: &str,
+    ) -> Result<(http::response::Parts, Incoming), HttpError> {
         let answer = self.inner.request(request).await.map_err(|e| {
             let host = host.to_owned();
             if e.is_connect() {
@@ -403,7 +505,11 @@ impl HttpClient {
                 HttpError::Broken { host, source: e.into() }
             }
         })?;
-        let (parts, body) = answer.into_parts();
+        Ok(answer.into_parts())
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, host: &str) -> Result<Response, HttpError> {
+        let (parts, body) = self.head(request, host).await?;
         let collected = Limited::new(body, self.max_body).collect().await;
         let body = collected.map_err(|source| {
             let host = host.to_owned();

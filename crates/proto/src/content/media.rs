@@ -3,9 +3,9 @@
 use super::{Kind, Rule, Verdict, judge::Judge};
 use crate::message::Message;
 
-/// The file of a media message, the same view for all kinds. Only of messages that are accepted are the key, hashes,
+/// The file of a media message, the same view for all kinds; [`file`](super::file) builds a message of one. Only of messages that are accepted are the key, hashes,
 /// length and place known to be well formed.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Media<'a> {
     /// Path on the media server; used unchanged.
@@ -28,10 +28,22 @@ pub struct Media<'a> {
     pub file_name: Option<&'a str>,
     /// A JPEG or PNG preview: to be decoded in a sandbox only.
     pub thumbnail: Option<&'a [u8]>,
+    /// When the key was made, in unix seconds.
+    pub media_key_timestamp: Option<i64>,
+    /// Pixels from left to right, of pictures, videos and stickers.
+    pub width: Option<u32>,
+    /// Pixels from top to bottom, of pictures, videos and stickers.
+    pub height: Option<u32>,
+    /// How long it plays, of videos and sound.
+    pub seconds: Option<u32>,
+    /// 10 bytes for each 64 KiB of the encrypted file, of videos and sound.
+    pub sidecar: Option<&'a [u8]>,
+    /// Samples of 0 to 100, of sound.
+    pub waveform: Option<&'a [u8]>,
 }
 
 macro_rules! media {
-    ($content:expr, $caption:expr, $thumbnail:expr, $file_name:expr) => {
+    ($content:expr) => {
         Media {
             direct_path: $content.direct_path.as_deref(),
             url: $content.url.as_deref(),
@@ -40,9 +52,8 @@ macro_rules! media {
             file_sha256: $content.file_sha256.as_deref(),
             file_enc_sha256: $content.file_enc_sha256.as_deref(),
             file_length: $content.file_length,
-            caption: $caption,
-            file_name: $file_name,
-            thumbnail: $thumbnail,
+            media_key_timestamp: $content.media_key_timestamp,
+            ..Media::default()
         }
     };
 }
@@ -53,16 +64,40 @@ impl<'a> Media<'a> {
     pub fn of(message: &'a Message) -> Option<Self> {
         let video = message.video_message.as_deref().or(message.ptv_message.as_deref());
         Some(if let Some(m) = &message.image_message {
-            media!(m, m.caption.as_deref(), m.jpeg_thumbnail.as_deref(), None)
+            Self {
+                caption: m.caption.as_deref(),
+                thumbnail: m.jpeg_thumbnail.as_deref(),
+                width: m.width,
+                height: m.height,
+                ..media!(m)
+            }
         } else if let Some(m) = video {
-            media!(m, m.caption.as_deref(), m.jpeg_thumbnail.as_deref(), None)
+            Self {
+                caption: m.caption.as_deref(),
+                thumbnail: m.jpeg_thumbnail.as_deref(),
+                width: m.width,
+                height: m.height,
+                seconds: m.seconds,
+                sidecar: m.streaming_sidecar.as_deref(),
+                ..media!(m)
+            }
         } else if let Some(m) = &message.audio_message {
-            media!(m, None, None, None)
+            Self {
+                seconds: m.seconds,
+                sidecar: m.streaming_sidecar.as_deref(),
+                waveform: m.waveform.as_deref(),
+                ..media!(m)
+            }
         } else if let Some(m) = &message.document_message {
-            media!(m, m.caption.as_deref(), m.jpeg_thumbnail.as_deref(), m.file_name.as_deref())
+            Self {
+                caption: m.caption.as_deref(),
+                thumbnail: m.jpeg_thumbnail.as_deref(),
+                file_name: m.file_name.as_deref(),
+                ..media!(m)
+            }
         } else {
             let m = message.sticker_message.as_ref()?;
-            media!(m, None, m.png_thumbnail.as_deref(), None)
+            Self { thumbnail: m.png_thumbnail.as_deref(), width: m.width, height: m.height, ..media!(m) }
         })
     }
 }

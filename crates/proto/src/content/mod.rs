@@ -12,6 +12,7 @@ mod amend;
 mod compose;
 mod context;
 mod control;
+mod file;
 mod judge;
 mod kind;
 mod limits;
@@ -21,6 +22,7 @@ mod stanza;
 
 pub use amend::amend;
 pub use compose::{Quote, edit, ephemeral_setting, react, reply, revoke, sender_key, text, unreact};
+pub use file::file;
 pub use kind::Kind;
 pub use limits::{Chat, Context, Encryption, Limits};
 pub use media::Media;
