@@ -123,6 +123,8 @@ pub struct SandboxConfig {
     pub chat_addr: SocketAddr,
     /// Where enlistment, key set and control API listen.
     pub http_addr: SocketAddr,
+    /// Where the media server listens.
+    pub media_addr: SocketAddr,
     /// Integrator id (1 to 999) and base URL of each partner.
     pub partners: Vec<(u16, String)>,
     /// Where state lives; `None`: in memory.
@@ -153,6 +155,7 @@ impl Default for SandboxConfig {
         Self {
             chat_addr: loopback,
             http_addr: loopback,
+            media_addr: loopback,
             partners: Vec::new(),
             data_dir: None,
             rate_limits: RateLimits::default(),

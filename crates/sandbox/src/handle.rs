@@ -1,5 +1,6 @@
 //! What the control API, the command line and tests do with a sandbox.
 
+mod files;
 mod phones;
 
 use std::sync::Arc;

@@ -28,6 +28,7 @@
 //! | [`events`] | the journal |
 //! | `partners` | whose tokens are believed |
 //! | [`faults`] | what goes wrong on purpose; numbers that behave in a way of their own |
+//! | `media` | the media server: partners' files and those of phones |
 //! | `hold` | messages that are held back and delivered out of order |
 //! | `enlistment`, `jwks`, `control` | the HTTP side |
 
@@ -46,6 +47,7 @@ mod hold;
 mod http;
 mod jwks;
 mod login;
+mod media;
 pub mod partners;
 mod phones;
 mod router;
@@ -58,6 +60,7 @@ pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
 pub use embedded::EmbeddedSandbox;
 pub use error::SandboxError;
 pub use handle::SandboxHandle;
+pub use media::{FetchedFile, FileError, PhoneFile};
 pub use phones::{
     Direction, Garbage, MessageState, OutsidePhone, PhoneError, PhoneInfo, PhoneMessage, Reaction,
     UnknownGarbage,

@@ -24,6 +24,7 @@ pub struct Sandbox {
     chat_addr: SocketAddr,
     http: ServerHandle,
     http_addr: SocketAddr,
+    media: ServerHandle,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -42,6 +43,7 @@ impl Sandbox {
         let state = State::new(config)?;
         let chat_listener = listen("the chat server", chat_at).await?;
         let http_listener = listen("enlistment and control", http_at).await?;
+        let media_listener = listen("files", state.config.media_addr).await?;
         let chat_addr = local(&chat_listener, "the chat server", chat_at)?;
         let (stop, stopped) = watch::channel(false);
         let handle = SandboxHandle::new(Arc::clone(&state));
@@ -49,13 +51,14 @@ impl Sandbox {
         let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| {
             SandboxError::Listen { what: "enlistment and control", addr: http_at, source }
         })?;
+        let media = crate::media::serve(&state, media_listener, stopped.clone())?;
         let mut tasks = vec![
             tokio::spawn(chat::serve(Arc::clone(&state), Listener::Tcp(chat_listener), stopped.clone())),
             tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
         ];
         tasks.extend(enlistment::spawn(&state, &stopped)?);
         let http_addr = http.local_addr();
-        Ok(Self { handle, chat_addr, http, http_addr, stop, tasks })
+        Ok(Self { handle, chat_addr, http, http_addr, media, stop, tasks })
     }
 
     /// What the control API and tests do with it.
@@ -88,6 +91,11 @@ impl Sandbox {
         format!("http://{}{}", self.http_addr, enlistment::JWKS_PATH)
     }
 
+    /// Where the media server is: the base of every download path.
+    pub fn media_url(&self) -> String {
+        format!("http://{}", self.media.local_addr())
+    }
+
     /// Where the control API is.
     pub fn control_url(&self) -> String {
         format!("http://{}{}", self.http_addr, crate::control::PATH)
@@ -97,12 +105,14 @@ impl Sandbox {
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         self.http.shutdown();
+        self.media.shutdown();
         for task in self.tasks {
             // A task that has panicked is over, too.
             let _ = task.await;
         }
         self.handle.stop_phones().await;
         let _ = self.http.wait().await;
+        let _ = self.media.wait().await;
     }
 }
 

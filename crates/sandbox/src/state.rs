@@ -19,6 +19,7 @@ use crate::events::{EventKind, Journal, Rule};
 use crate::faults::{Fault, Faults};
 use crate::hold::Hold;
 use crate::jwks::PushKeys;
+use crate::media::MediaHost;
 use crate::partners::Partners;
 use crate::phones::Phones;
 use crate::router::{Bucket, End, Router};
@@ -42,6 +43,7 @@ pub(crate) struct State {
     pub(crate) router: Router,
     pub(crate) partners: Partners,
     pub(crate) phones: Phones,
+    pub(crate) media: MediaHost,
     pub(crate) faults: Faults,
     /// What signs pushes to partners.
     pub(crate) push_keys: PushKeys,
@@ -85,6 +87,7 @@ impl State {
             me: Weak::clone(me),
             faults,
             phones: Phones::new(config.data_dir.clone()),
+            media: MediaHost::default(),
             clock,
             db,
             journal: Journal::new(),

@@ -5,6 +5,7 @@
 //! refused, bodies are JSON and say so: a web page that is open in a browser cannot post here.
 
 mod faults;
+mod files;
 mod journal;
 mod openapi;
 mod phones;
@@ -64,6 +65,12 @@ fn operations() -> Vec<Operation> {
         delete_at("/phones/{number}", delete(phones::delete), openapi::delete_phone()),
         get_at("/phones/{number}/messages", get(phones::messages), openapi::get_messages()),
         post_at("/phones/{number}/messages", post(phones::send), openapi::send_message()),
+        post_at(
+            "/phones/{number}/files",
+            post(files::send).layer(DefaultBodyLimit::max(files::MAX_BODY)),
+            openapi::send_file(),
+        ),
+        post_at("/phones/{number}/files/fetch", post(files::fetch), openapi::fetch_file()),
         post_at("/phones/{number}/reply", post(tricks::reply), openapi::reply()),
         post_at("/phones/{number}/react", post(tricks::react), openapi::react()),
         post_at("/phones/{number}/edit", post(tricks::edit), openapi::edit()),

@@ -1,5 +1,6 @@
 //! The OpenAPI document (3.1): what each call takes and gives, with an example of each.
 
+mod files;
 mod phones;
 
 use axum::Json;
@@ -7,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{PATH, operations, schemas};
 
+pub(super) use files::*;
 pub(super) use phones::*;
 
 /// `GET /openapi.json`.

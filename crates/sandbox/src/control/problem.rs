@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::faults::UnknownFault;
 use crate::state::chain;
-use crate::{PhoneError, SandboxError};
+use crate::{FileError, PhoneError, SandboxError};
 
 /// What `type` begins with; the rest is the slug.
 const BASE: &str = "https://landbridge.invalid/problems/sandbox/";
@@ -91,6 +91,23 @@ impl From<SandboxError> for Problem {
             PhoneError::NotSent { .. } => Self::new(StatusCode::CONFLICT, "not-sent", detail),
             PhoneError::NotBlocked => Self::new(StatusCode::CONFLICT, "not-blocked", detail),
             _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", chain(&error)),
+        }
+    }
+}
+
+impl From<FileError> for Problem {
+    fn from(error: FileError) -> Self {
+        let detail = chain(&error);
+        match error {
+            FileError::Sandbox(error) => error.into(),
+            FileError::TooLarge { .. } => Self::unusable("file-too-large", detail),
+            FileError::Kind { .. } => Self::unusable("bad-kind", detail),
+            FileError::NoFile => Self::unusable("no-such-file", detail),
+            FileError::Status { .. } | FileError::Http(_) => {
+                Self::new(StatusCode::CONFLICT, "not-fetched", detail)
+            }
+            FileError::Refused(_) => Self::new(StatusCode::CONFLICT, "file-refused", detail),
+            FileError::NoServer => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail),
         }
     }
 }

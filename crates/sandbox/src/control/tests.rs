@@ -1,5 +1,6 @@
 //! The control API over real sockets, and its document against what it says.
 
+mod files;
 mod schema;
 
 use std::time::Duration;

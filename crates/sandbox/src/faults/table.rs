@@ -20,6 +20,8 @@ pub enum Layer {
     Message,
     /// The sandbox's clock.
     Time,
+    /// Answers of the media server.
+    Media,
 }
 
 /// No fault has this name.
@@ -122,6 +124,18 @@ faults! {
         "A key bundle comes without a one-time prekey.";
     ClockJump "clock-jump" Time 0.0
         "The clock jumps by 5 seconds back, an hour either way or 31 days ahead; decided once per minute.";
+    MediaShort "media-short" Media 0.005
+        "An answer of the media server breaks before its end.";
+    MediaLength "media-length" Media 0.005
+        "An answer of the media server is 16 bytes shorter than the file, and says so in its length.";
+    MediaWhole "media-whole" Media 0.005
+        "A part of a file is asked for, and the whole is given.";
+    MediaDamaged "media-damaged" Media 0.005
+        "One bit of a file is another.";
+    MediaGone "media-gone" Media 0.005
+        "A file is gone: 404.";
+    MediaSlow "media-slow" Media 0.005
+        "A file comes at 1,024 bytes a second.";
 }
 
 impl fmt::Display for Fault {

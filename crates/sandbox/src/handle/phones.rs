@@ -290,13 +290,17 @@ impl SandboxHandle {
         self.state.phones.get(number).ok_or_else(|| failed(number, PhoneError::NoSuchPhone))
     }
 
-    fn phone_and_user(&self, number: &str, user: &str) -> Result<(Arc<Attached>, Jid), SandboxError> {
+    pub(super) fn phone_and_user(
+        &self,
+        number: &str,
+        user: &str,
+    ) -> Result<(Arc<Attached>, Jid), SandboxError> {
         let phone = self.phone(number)?;
         let user = self.resolve(user)?.ok_or_else(|| failed(number, PhoneError::NoSuchUser))?;
         Ok((phone, user))
     }
 }
 
-fn failed(number: &str, source: PhoneError) -> SandboxError {
+pub(super) fn failed(number: &str, source: PhoneError) -> SandboxError {
     SandboxError::Phone { number: number.to_owned(), source }
 }

@@ -24,6 +24,7 @@
 mod attached;
 mod chat;
 mod error;
+mod files;
 mod garbage;
 mod keys;
 mod life;
