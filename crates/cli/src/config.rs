@@ -41,6 +41,7 @@ pub(crate) struct Config {
 pub(crate) struct SandboxSection {
     pub(crate) chat: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
+    pub(crate) media: Option<SocketAddr>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rate_limits: Option<crate::sandbox::RateLimits>,
     pub(crate) faults: Option<crate::sandbox::Faults>,
@@ -178,8 +179,11 @@ mod tests {
         });
         let whole = uncommented.collect::<Vec<_>>().join("\n");
         let Config { sandbox, partner, client, profile } = Config::parse(&whole).ok().unwrap();
-        let SandboxSection { chat, http, data, rate_limits, faults, seed, allow_remote, partners } = sandbox;
-        assert!(chat.is_some() && http.is_some() && data.is_some() && rate_limits.is_some());
+        let SandboxSection { chat, http, media, data, rate_limits, faults, seed, allow_remote, partners } =
+            sandbox;
+        assert!(
+            chat.is_some() && http.is_some() && media.is_some() && data.is_some() && rate_limits.is_some()
+        );
         assert!(faults.is_some() && seed.is_some() && allow_remote.is_some() && !partners.is_empty());
         let PartnerSection {
             addr,

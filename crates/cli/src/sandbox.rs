@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Where enlistment, key set and control API listen [default: 127.0.0.1:8090]
     #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_SANDBOX_HTTP")]
     http: Option<SocketAddr>,
+    /// Where the media server listens [default: the port after that of --http]
+    #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_SANDBOX_MEDIA")]
+    media: Option<SocketAddr>,
     /// Where state lives; without it, in memory
     #[arg(long, value_name = "DIR", env = "LANDBRIDGE_SANDBOX_DATA")]
     data: Option<PathBuf>,
@@ -92,6 +95,7 @@ struct Ready {
     enlist: String,
     jwks: String,
     control: String,
+    media: String,
     root_key: String,
     /// `calm`, `default` or `storm`.
     faults: Calm,
@@ -112,6 +116,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         enlist: sandbox.enlist_url(),
         jwks: sandbox.jwks_url(),
         control: sandbox.control_url(),
+        media: sandbox.media_url(),
         root_key: hex::encode(sandbox.root_key().as_bytes()),
         faults: report.profile,
     };
@@ -143,13 +148,14 @@ fn banner(ready: &Ready, report: &FaultReport) -> String {
             "",
         ),
     };
-    let Ready { chat, enlist, jwks, control, root_key, .. } = ready;
+    let Ready { chat, enlist, jwks, control, media, root_key, .. } = ready;
     format!(
         "landbridge sandbox: this is a simulator, not WhatsApp\n  \
          chat server   {chat}\n  \
          enlistment    {enlist}\n  \
          key set       {jwks}\n  \
          control API   {control} (OpenAPI at {control}/openapi.json)\n  \
+         media server  {media}\n  \
          root key      {root_key}\n  \
          faults        {faults}\n\
          Ctrl-C stops it."
@@ -160,12 +166,18 @@ fn banner(ready: &Ready, report: &FaultReport) -> String {
 fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<SandboxConfig, Failure> {
     let chat_addr = args.chat.or(file.chat).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 5222)));
     let http_addr = args.http.or(file.http).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8090)));
+    // A free port beside a free port.
+    let beside = |port: u16| if port == 0 { 0 } else { port.checked_add(1).unwrap_or_default() };
+    let media_addr = args.media.or(file.media);
+    let media_addr = media_addr.unwrap_or_else(|| SocketAddr::new(http_addr.ip(), beside(http_addr.port())));
     let allow_remote = args.allow_remote || file.allow_remote.unwrap_or(false);
     let why = "anyone there could use its control API";
     check_loopback("the sandbox's chat server", chat_addr, allow_remote, why)?;
     check_loopback("the sandbox's HTTP server", http_addr, allow_remote, why)?;
+    check_loopback("the sandbox's media server", media_addr, allow_remote, why)?;
+    let seed = args.seed.or(file.seed);
     let mut settings =
-        SandboxConfig { chat_addr, http_addr, profile, seed: args.seed.or(file.seed), ..Default::default() };
+        SandboxConfig { chat_addr, http_addr, media_addr, profile, seed, ..Default::default() };
     settings.data_dir = args.data.or(file.data);
     settings.rate_limits = match args.rate_limits.or(file.rate_limits) {
         Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,

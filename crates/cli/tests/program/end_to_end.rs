@@ -60,6 +60,7 @@ impl World {
     fn start_sandbox(&mut self) {
         let partner = format!("1=http://{}", self.partner_addr);
         let args = ["sandbox", "--partner", &partner, "--chat", &self.chat_addr, "--http", &self.http_addr];
+        let args = [&args[..], &["--media", "127.0.0.1:0"]].concat();
         self.sandbox =
             Some(Server::start(self.path(), &[&args[..], &["--data", "sandbox", "--calm"]].concat()));
     }

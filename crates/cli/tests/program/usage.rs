@@ -36,6 +36,7 @@ fn wrong_flags_are_refused_in_one_sentence() {
         (&["sandbox", "--partner", "1=ftp://127.0.0.1"], "no http or https URL"),
         (&["sandbox", "--chat", "0.0.0.0:0"], "--allow-remote"),
         (&["sandbox", "--http", "0.0.0.0:0"], "--allow-remote"),
+        (&["sandbox", "--media", "0.0.0.0:0"], "--allow-remote"),
         (&["partner", "--integrator", "0"], "from 1 to 999"),
         (&["partner", "--integrator", "one"], "'one'"),
         (&["partner"], "--insecure-dev-auth"),

@@ -1,0 +1,215 @@
+//! Files to the partner's server over HTTP (ASSUMED; served by `landbridge partner`): small ones in one request, large
+//! ones by the protocol tus 1.0, piece by piece.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use landbridge_media::{DownloadPath, EncryptedFile, TransferError, Uploader};
+use landbridge_transport::http_client::{Method, Response};
+use landbridge_transport::{HttpClient, HttpError};
+use zeroize::Zeroizing;
+
+use super::patience::Patience;
+
+/// Bytes of one request: also what is sent again after a break.
+const PIECE: usize = 1024 * 1024;
+/// Uploads that were begun and are remembered, so that they can be gone on with.
+const REMEMBERED: usize = 64;
+
+/// Uploads files as the user who holds a session at the partner's server. Clones share what they remember.
+#[derive(Clone)]
+pub struct HttpUploader {
+    http: HttpClient,
+    base: String,
+    authorization: Arc<Zeroizing<String>>,
+    /// Where uploads that have begun lie, by the hash of their file.
+    begun: Arc<Mutex<HashMap<[u8; 32], String>>>,
+}
+
+impl HttpUploader {
+    /// To the server at `base`, such as `https://partner.example`, for the user who holds `session`. `http` has to allow
+    /// 1 MiB to be sent within its limit of an exchange.
+    #[must_use]
+    pub fn new(http: HttpClient, base: impl Into<String>, session: &str) -> Self {
+        let base: String = base.into();
+        Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            authorization: Arc::new(Zeroizing::new(format!("Bearer {session}"))),
+            begun: Arc::default(),
+        }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: bytes::Bytes,
+    ) -> Result<Response, TransferError> {
+        let mut all = vec![("authorization", self.authorization.as_str()), ("tus-resumable", "1.0.0")];
+        all.extend_from_slice(headers);
+        let answer = self.http.request(method, url, &all, body).await.map_err(network)?;
+        let status = answer.status.as_u16();
+        match status {
+            200..=299 | 409 => Ok(answer),
+            401 | 403 => Err(TransferError::Denied { status }),
+            404 | 410 => Err(TransferError::Gone { status }),
+            413 => Err(TransferError::TooLarge),
+            507 => Err(TransferError::QuotaExceeded),
+            408 | 425 | 429 | 500..=599 => Err(unavailable(status, answer.header("retry-after"))),
+            422 => Err(TransferError::Malformed { what: "the server got other bytes than were sent" }),
+            _ => Err(TransferError::Malformed { what: "a status that is no answer to an upload" }),
+        }
+    }
+
+    /// All of a small file at once. Doing it twice gives the same place twice.
+    async fn put(&self, file: &dyn EncryptedFile) -> Result<DownloadPath, TransferError> {
+        let body = file.read(0, PIECE).await.map_err(|source| TransferError::Source { source })?;
+        let url = format!("{}/v1/media/by-hash/{}", self.base, BASE64_URL_SAFE_NO_PAD.encode(file.sha256()));
+        let answer =
+            self.call(Method::PUT, &url, &[("content-type", "application/octet-stream")], body).await?;
+        place(&answer)
+    }
+
+    /// Where the upload of this file lies: the one that was begun, or a new one.
+    async fn location(&self, file: &dyn EncryptedFile) -> Result<String, TransferError> {
+        if let Some(begun) = self.begun().get(file.sha256()) {
+            return Ok(begun.clone());
+        }
+        let length = file.length().to_string();
+        let metadata = format!("sha256 {}", BASE64_STANDARD.encode(file.sha256()));
+        let headers = [("upload-length", length.as_str()), ("upload-metadata", metadata.as_str())];
+        let url = format!("{}/v1/uploads", self.base);
+        let answer = self.call(Method::POST, &url, &headers, bytes::Bytes::new()).await?;
+        let location = answer.header("location").and_then(|location| self.below_base(location));
+        let location = location.ok_or(TransferError::Malformed { what: "an upload without its place" })?;
+        let mut begun = self.begun();
+        if begun.len() >= REMEMBERED {
+            begun.clear();
+        }
+        begun.insert(*file.sha256(), location.clone());
+        Ok(location)
+    }
+
+    /// The session goes to no other server.
+    fn below_base(&self, location: &str) -> Option<String> {
+        if location.starts_with('/') && !location.starts_with("//") {
+            // The path stands below the server, which may have a path of its own before it.
+            let (scheme, rest) = self.base.split_once("://")?;
+            let host = rest.split('/').next()?;
+            return Some(format!("{scheme}://{host}{location}"));
+        }
+        location.strip_prefix(&self.base)?.starts_with('/').then(|| location.to_owned())
+    }
+
+    fn begun(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], String>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much of the file the server has.
+    async fn offset(&self, location: &str) -> Result<u64, TransferError> {
+        let answer = self.call(Method::HEAD, location, &[], bytes::Bytes::new()).await?;
+        upload_offset(&answer)
+    }
+
+    /// Sends what the server does not have yet.
+    async fn rest(
+        &self,
+        file: &dyn EncryptedFile,
+        patience: &mut Patience,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<DownloadPath, TransferError> {
+        let location = self.location(file).await?;
+        let mut offset = self.offset(&location).await?;
+        progress(offset);
+        while offset < file.length() {
+            let piece = file.read(offset, PIECE).await.map_err(|source| TransferError::Source { source })?;
+            let (at, length) = (offset.to_string(), piece.len() as u64);
+            let headers =
+                [("content-type", "application/offset+octet-stream"), ("upload-offset", at.as_str())];
+            let answer = self.call(Method::PATCH, &location, &headers, piece).await?;
+            // After a conflict, the server says what it has; a piece that was lost on the way is sent again.
+            let reached = match answer.status.as_u16() {
+                409 => self.offset(&location).await?,
+                _ => upload_offset(&answer)?,
+            };
+            if reached > offset + length {
+                return Err(TransferError::Malformed { what: "the server has more than was sent" });
+            }
+            if reached > offset {
+                patience.renew();
+            } else {
+                let source = std::io::Error::other("the server does not take the piece").into();
+                return Err(TransferError::Network { source });
+            }
+            offset = reached;
+            progress(offset);
+        }
+        let answer = self.call(Method::GET, &location, &[], bytes::Bytes::new()).await?;
+        let place = place(&answer)?;
+        self.begun().remove(file.sha256());
+        Ok(place)
+    }
+}
+
+#[async_trait]
+impl Uploader for HttpUploader {
+    async fn upload(
+        &self,
+        file: &dyn EncryptedFile,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<DownloadPath, TransferError> {
+        let is_small = file.length() <= PIECE as u64;
+        let (mut patience, mut forgotten) = (Patience::default(), 0);
+        loop {
+            let done =
+                if is_small { self.put(file).await } else { self.rest(file, &mut patience, progress).await };
+            match done {
+                Ok(place) => {
+                    progress(file.length());
+                    return Ok(place);
+                }
+                // The server has dropped what was begun: once, that is no reason to give up.
+                Err(TransferError::Gone { .. }) if !is_small && forgotten == 0 => {
+                    forgotten = 1;
+                    self.begun().remove(file.sha256());
+                }
+                Err(error) => patience.wait(error).await?,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for HttpUploader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpUploader")
+            .field("base", &self.base)
+            .field("session", &"[redacted]")
+            .finish_non_exhaustive()
+    }
+}
+
+fn upload_offset(answer: &Response) -> Result<u64, TransferError> {
+    let offset = answer.header("upload-offset").and_then(|offset| offset.parse().ok());
+    offset.ok_or(TransferError::Malformed { what: "an upload without its offset" })
+}
+
+/// The path for the message: one of a partner's files, nothing else.
+fn place(answer: &Response) -> Result<DownloadPath, TransferError> {
+    let body: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+    let path = body.and_then(|body| body.get("download_path")?.as_str()?.parse::<DownloadPath>().ok());
+    path.filter(|path| path.partner().is_some())
+        .ok_or(TransferError::Malformed { what: "a stored file without its download path" })
+}
+
+pub(super) fn network(error: HttpError) -> TransferError {
+    TransferError::Network { source: Box::new(error) }
+}
+
+pub(super) fn unavailable(status: u16, retry_after: Option<&str>) -> TransferError {
+    TransferError::Unavailable { status, retry_after: retry_after.and_then(|wait| wait.trim().parse().ok()) }
+}
