@@ -202,6 +202,32 @@ async fn without_keys_the_caller_is_not_at_fault() {
     assert_eq!((health.status, &health.json()["checks"]["whatsapp_keys"]), (200, &"degraded".into()));
 }
 
+/// Whoever holds the key set's address may take its time, or never come to an end.
+#[tokio::test]
+async fn a_key_set_that_never_comes_holds_up_nobody() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/jwks", silent.local_addr().unwrap());
+    // It takes connections and says nothing.
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = silent.accept().await {
+            connections.push(connection);
+        }
+    });
+    let whatsapp = WhatsApp::start().await;
+    let config = whatsapp.config();
+    let push = PushConfig { keys_url: Some(url), ..config.push };
+    let partner = whatsapp.partner(PartnerConfig { push, ..config }).await;
+    let pushes = (0..50).map(|_| whatsapp.push(&partner, "alice"));
+    let (answers, tokens) =
+        tokio::join!(futures_util::future::join_all(pushes), token(partner.addr(), ALICE));
+    assert_eq!(tokens.status, 200, "the other calls do not wait");
+    for answer in answers {
+        answer.assert_problem(503, "unavailable");
+    }
+    held.abort();
+}
+
 /// All tokens of the vectors: those for pushes have the verdict that is written there, those for users are none.
 #[tokio::test]
 async fn tokens_of_the_vectors() {

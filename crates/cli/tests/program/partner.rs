@@ -44,6 +44,28 @@ fn keys_survive_a_restart_and_signals_end_in_order() {
 }
 
 #[test]
+fn keys_can_be_made_beforehand() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = || {
+        let output = run(directory.path(), &["partner", "keys", "--data", "partner"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let made = keys();
+    assert_eq!(
+        made.lines().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>(),
+        ["active", "standby"]
+    );
+    assert_eq!(keys(), made, "keys that are there stay");
+    let args = ["partner", "--addr", "127.0.0.1:0", "--insecure-dev-auth", "--data", "partner"];
+    let server = Server::start(directory.path(), &args);
+    let (_, jwks) = exchange("GET", &server.text("jwks"), "", "");
+    let names = key_ids(&jwks);
+    assert!(names.len() == 2 && names.iter().all(|name| made.contains(name)), "{made}{jwks}");
+    assert_eq!(server.stop("TERM").0.code(), Some(0));
+}
+
+#[test]
 fn a_taken_address_is_a_runtime_failure_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
