@@ -125,7 +125,8 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         ready: true,
         base_url: partner.base_url(),
         jwks: format!("{url}/.well-known/oauth/openid/jwks"),
-        token: format!("{url}/v1/token"),
+        // The clients' calls lie at the root, whatever path was agreed on with WhatsApp.
+        token: format!("{}/v1/token", origin(url)),
         push: format!("{url}/push"),
         addr: partner.addr(),
         admin: partner.admin_addr(),
@@ -144,6 +145,13 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         () = shutdown.requested() => tracing::warn!("stopped without waiting for running requests"),
     }
     Ok(())
+}
+
+/// Scheme, host and port of a base URL.
+fn origin(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let path = url.get(host..).and_then(|rest| rest.find('/'));
+    path.and_then(|path| url.get(..host + path)).unwrap_or(url)
 }
 
 fn keys(data: &Path) -> Result<(), Failure> {

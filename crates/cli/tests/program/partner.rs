@@ -88,7 +88,7 @@ fn settings_may_come_from_a_file() {
     std::fs::write(directory.path().join("partner.toml"), file).unwrap();
     let server = Server::start(directory.path(), &["--config", "partner.toml", "partner"]);
     assert_eq!(server.text("base_url"), "https://partner.example/interop");
-    assert_eq!(server.text("token"), "https://partner.example/interop/v1/token");
+    assert_eq!(server.text("token"), "https://partner.example/v1/token");
     assert_eq!(server.stop("TERM").0.code(), Some(0));
     // The same, told by the environment.
     let output = landbridge(directory.path())
