@@ -41,7 +41,7 @@ pub(super) async fn accept<S, B>(
     security: Security,
     service: S,
     limits: Arc<HttpLimits>,
-    mut closed: watch::Receiver<()>,
+    closed: watch::Receiver<()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -56,6 +56,7 @@ pub(super) async fn accept<S, B>(
         Security::Plain => serve_one(stream, peer, None, service, limits, closed).await,
         #[cfg(feature = "tls-server")]
         Security::Tls(certificates) => {
+            let mut closed = closed;
             let handshake = certificates.acceptor().accept(stream);
             let shaken = tokio::select! {
                 shaken = tokio::time::timeout(limits.tls, handshake) => shaken,
