@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod guard;
+mod kill;
 mod legs;
 mod peers;
 mod purity;
@@ -45,6 +46,8 @@ enum Chore {
     Peers(peers::PeersArgs),
     /// Simulate many clients and phones under faults, in virtual time, seed after seed.
     Sim(sim::SimArgs),
+    /// Kill a client's process at random and at every commit, and check that nothing is lost or used twice.
+    Kill(kill::KillArgs),
     /// Run the demo; arguments go to `landbridge demo`.
     Demo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Peers(args) => peers::run(&args),
         Chore::Sim(args) => sim::run(&args),
+        Chore::Kill(args) => kill::run(&args),
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()
         }
