@@ -126,6 +126,9 @@ impl SqliteStore {
         let mut store = Self { connection, path, commits: 0, witness, attested: false, observer: None };
         store.configure().map_err(|source| opening(&store.path, source))?;
         store.migrate()?;
+        // What a process left in the log may be there in memory alone, if its last synchronisation failed: a later one does not
+        // make up for it, and commits behind it would end with it. So it is written anew, into the database file.
+        store.empty_log().map_err(|source| opening(&store.path, source))?;
         Ok(store)
     }
 
@@ -146,9 +149,11 @@ impl SqliteStore {
     /// The backend fails; what was committed stays committed.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.commits = 0;
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-            .map_err(|source| failed(&self.path, "empty its write-ahead log", source))
+        self.empty_log().map_err(|source| failed(&self.path, "empty its write-ahead log", source))
+    }
+
+    fn empty_log(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Reads the whole file and checks that its pages and indexes agree. Takes time in proportion to the file.
