@@ -30,7 +30,7 @@ pub(crate) fn check(world: &World, lines: &[Line]) -> Result<Report, KillError> 
             _ => {}
         }
     }
-    to_the_client(world, lines, &mut report, &mut faults);
+    to_the_client(&world.phones, &world.killed, lines, &mut report, &mut faults);
     for phone in &world.phones {
         to_a_phone(world, phone, lines, &mut report, &mut faults)?;
     }
@@ -38,7 +38,13 @@ pub(crate) fn check(world: &World, lines: &[Line]) -> Result<Report, KillError> 
 }
 
 /// All that phones wrote was shown, in order and once; but for what a killed life was shown last.
-fn to_the_client(world: &World, lines: &[Line], report: &mut Report, faults: &mut Vec<String>) {
+fn to_the_client(
+    phones: &[Phone],
+    killed: &[u32],
+    lines: &[Line],
+    report: &mut Report,
+    faults: &mut Vec<String>,
+) {
     let mut shown: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut last = None;
     // The present life, and the one that was shown the last message.
@@ -47,7 +53,7 @@ fn to_the_client(world: &World, lines: &[Line], report: &mut Report, faults: &mu
         match line {
             Line::Begin { life: next } => life = *next,
             Line::Shown { from, id, text } => {
-                let cut_short = life != last_life && world.killed.contains(&last_life);
+                let cut_short = life != last_life && killed.contains(&last_life);
                 if cut_short && last == Some((from, id)) {
                     report.again += 1;
                 } else {
@@ -58,7 +64,7 @@ fn to_the_client(world: &World, lines: &[Line], report: &mut Report, faults: &mu
             _ => {}
         }
     }
-    for phone in &world.phones {
+    for phone in phones {
         let shown = shown.remove(&phone.jid()).unwrap_or_default();
         report.shown += shown.len();
         if shown != phone.wrote {
@@ -132,4 +138,65 @@ fn to_a_phone(
         faults.push(format!("{jid} shows {arrived:?} instead of {expected:?}"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found when a phone wrote 1, 2, 3 and each of the `lives`, the first of which is killed, was shown these.
+    fn judge(lives: &[&[&str]]) -> (usize, Vec<String>) {
+        let wrote: Vec<_> = ["1", "2", "3"].map(|text| (format!("id{text}"), text.to_owned())).into();
+        let phone = Phone::with(wrote);
+        let mut lines = Vec::new();
+        for (life, shown) in (1..).zip(lives) {
+            lines.push(Line::Begin { life });
+            let line = |text: &&str| Line::Shown {
+                from: phone.jid(),
+                id: format!("id{text}"),
+                text: (*text).to_owned(),
+            };
+            lines.extend(shown.iter().map(line));
+        }
+        let (mut report, mut faults) = (Report::default(), Vec::new());
+        to_the_client(&[phone], &[1], &lines, &mut report, &mut faults);
+        (report.again, faults)
+    }
+
+    #[test]
+    fn the_last_message_of_a_killed_life_may_come_again() {
+        for (lives, again) in [
+            (&[&["1", "2", "3"][..], &[]][..], 0),
+            (&[&["1", "2"], &["3"]], 0),
+            (&[&["1", "2"], &["2", "3"]], 1),
+            (&[&["1", "2"], &[], &["2", "3"]], 1),
+        ] {
+            assert_eq!(judge(lives), (again, vec![]), "{lives:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_else_is_lost_doubled_or_out_of_order_is_found() {
+        for lives in [
+            // Lost.
+            &[&["1", "2"][..], &[]][..],
+            &[&["1"], &["3"]],
+            // Out of order.
+            &[&["2", "1"], &["3"]],
+            // Twice in one life.
+            &[&["1", "1"], &["2", "3"]],
+            // Again, but not the last.
+            &[&["1", "2"], &["1", "2", "3"]],
+            // Again, but not as the next one.
+            &[&["1", "2"], &["3", "2"]],
+            // Again twice.
+            &[&["1", "2"], &["2", "2", "3"]],
+            // Again after a life that was not killed.
+            &[&["1"], &["2"], &["2", "3"]],
+            // Nobody wrote it.
+            &[&["1", "2", "3"], &["4"]],
+        ] {
+            assert_eq!(judge(lives).1.len(), 1, "{lives:?}");
+        }
+    }
 }

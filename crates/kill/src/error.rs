@@ -1,7 +1,6 @@
 //! Why a run fails.
 
 use std::error::Error;
-use std::path::PathBuf;
 
 /// Why a run of the kill test fails.
 #[derive(Debug, thiserror::Error)]
@@ -14,22 +13,22 @@ pub enum KillError {
         what: String,
     },
     /// A life ended in a way that nobody asked for.
-    #[error("life {life} of the client ended by itself with {status}; what it said is in {}", log.display())]
+    #[error("life {life} of the client ended by itself with {status} and said: {said}")]
     Died {
         /// The number of the life.
         life: u32,
         /// How it ended.
         status: String,
         /// Its standard error.
-        log: PathBuf,
+        said: String,
     },
     /// A life did not come to its end in time.
-    #[error("life {life} of the client did not converge; what it said is in {}", log.display())]
+    #[error("life {life} of the client did not come to its end in time, and said: {said}")]
     Stuck {
         /// The number of the life.
         life: u32,
         /// Its standard error.
-        log: PathBuf,
+        said: String,
     },
     /// Something around the test does not work.
     #[error("cannot {doing}")]

@@ -60,6 +60,12 @@ pub(crate) struct Phone {
 }
 
 impl Phone {
+    /// The first phone, if it wrote that.
+    #[cfg(test)]
+    pub(crate) fn with(wrote: Vec<(String, String)>) -> Self {
+        Self { number: "14155550000".to_owned(), wrote, left: 0 }
+    }
+
     pub(crate) fn jid(&self) -> String {
         format!("{}@s.whatsapp.net", self.number)
     }
@@ -132,8 +138,8 @@ impl World {
             (_, Some(0), _) => Ended::Orderly,
             (End::Killed(_), _, Some(SIGKILL)) | (End::Aborted(_), _, Some(SIGABRT)) => Ended::Killed,
             _ => {
-                let status = format!("{status}: {}", self.said());
-                return Err(KillError::Died { life: self.lives, status, log: self.log() });
+                let status = status.to_string();
+                return Err(KillError::Died { life: self.lives, status, said: self.said() });
             }
         };
         if ended == Ended::Killed {
@@ -199,7 +205,7 @@ impl World {
                     child.start_kill().doing("kill a life")?;
                     armed = false;
                 }
-                () = &mut limit => return Err(KillError::Stuck { life: self.lives, log: self.log() }),
+                () = &mut limit => return Err(KillError::Stuck { life: self.lives, said: self.said() }),
             }
         }
     }
