@@ -24,6 +24,8 @@ use crate::trust::{Sending, Verification};
 
 /// Events that wait for the application at most; beyond it, messages wait in the store and others are counted.
 const QUEUE: usize = 1_024;
+/// Bytes of content that wait for the application at most; messages beyond it wait in the store.
+const QUEUE_BYTES: usize = 2 * 1024 * 1024;
 /// Messages read from the store at a time.
 const PAGE: usize = 64;
 
@@ -192,10 +194,33 @@ struct Queue {
     /// Grows with every call of `events`; an older stream ends.
     generation: u64,
     events: VecDeque<Event>,
+    /// Bytes of content in `events`.
+    bytes: usize,
     missed: u64,
-    /// A message was left in the store because the queue was full.
+    /// A message was left in the store because the queue was full. Those after it are left there too, so that the order is kept.
     behind: bool,
     closed: bool,
+}
+
+impl Queue {
+    fn push(&mut self, event: Event) {
+        let stored = event.place().is_some();
+        let bytes = self.bytes.saturating_add(event.bytes());
+        if self.events.len() < QUEUE && bytes <= QUEUE_BYTES && !(stored && self.behind) {
+            self.bytes = bytes;
+            self.events.push_back(event);
+        } else if stored {
+            self.behind = true;
+        } else {
+            self.missed += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(event.bytes());
+        Some(event)
+    }
 }
 
 /// Between the connection's tasks and the one stream of the application. Never makes a task wait: an application that
@@ -223,13 +248,7 @@ impl EventQueue {
             if queue.generation == 0 {
                 return;
             }
-            if queue.events.len() < QUEUE {
-                queue.events.push_back(event);
-            } else if event.place().is_some() {
-                queue.behind = true;
-            } else {
-                queue.missed += 1;
-            }
+            queue.push(event);
         }
         self.news.notify_waiters();
     }
@@ -281,6 +300,7 @@ impl EventQueue {
             let mut queue = self.lock();
             queue.generation += 1;
             queue.events.clear();
+            queue.bytes = 0;
             queue.missed = 0;
             queue.behind = false;
             queue.generation
@@ -294,7 +314,7 @@ impl EventQueue {
         if queue.generation != generation {
             return Taken::End;
         }
-        if let Some(event) = queue.events.pop_front() {
+        if let Some(event) = queue.pop() {
             return Taken::Event(event);
         }
         if std::mem::take(&mut queue.behind) {
@@ -353,6 +373,15 @@ impl Event {
             Self::IdentityChanged { seq, .. } => Some(Place::Change(*seq)),
             Self::StoreRolledBack { .. } => Some(Place::Rollback),
             _ => None,
+        }
+    }
+
+    /// Bytes of content that it carries.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.content.raw().len(),
+            Self::Edited(edit) => edit.content.raw().len(),
+            _ => 0,
         }
     }
 }

@@ -331,6 +331,20 @@ impl Conn {
         }
     }
 
+    /// Serves while something is waited for, and reads over what needs no answer.
+    pub async fn serve_all_while<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let serving = async {
+            loop {
+                let stanza = self.stanza().await.expect("the client is there");
+                self.serve(&stanza).await;
+            }
+        };
+        tokio::select! {
+            done = wait => done,
+            () = serving => unreachable!("serves for ever"),
+        }
+    }
+
     /// Answers the client's fetch of a phone's keys.
     pub async fn serve_keys(&mut self, phone: &mut Phone) -> landbridge::stanza::keys::FetchReason {
         let ClientStanza::Request { id, request: ClientRequest::FetchKeys(request), .. } = self.next().await
