@@ -5,9 +5,11 @@
 
 mod chat;
 mod commands;
+mod file;
 mod listen;
 mod open;
 mod portability;
+mod save;
 mod send;
 mod settings;
 mod trust;
@@ -53,6 +55,12 @@ pub(crate) struct Typed {
     /// Where the partner's server gives identity tokens, such as https://partner.example/v1/token
     #[arg(long, global = true, value_name = "URL", env = "LANDBRIDGE_CLIENT_TOKEN_URL")]
     token_url: Option<String>,
+    /// Where files go, such as https://partner.example [default: the server of --token-url, if that ends in /v1/token]
+    #[arg(long, global = true, value_name = "URL", env = "LANDBRIDGE_CLIENT_UPLOAD_URL")]
+    upload_url: Option<String>,
+    /// Where files come from [default: WhatsApp's media server]
+    #[arg(long, global = true, value_name = "URL", env = "LANDBRIDGE_CLIENT_MEDIA_URL")]
+    media_url: Option<String>,
     /// The user's session token at the partner's server
     #[arg(
         long,
@@ -78,7 +86,7 @@ enum Command {
     Ping,
     /// Show the state of the own keys, or fetch and check those of a user
     Keys(commands::Keys),
-    /// Send a text and wait until it has got as far as asked
+    /// Send a text or a file and wait until it has got as far as asked
     Send(send::Send),
     /// Answer a message of either side with a text
     Reply(chat::Reply),

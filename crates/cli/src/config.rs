@@ -98,6 +98,8 @@ pub(crate) struct ClientSection {
     pub(crate) enlist_url: Option<String>,
     pub(crate) root_key: Option<String>,
     pub(crate) token_url: Option<String>,
+    pub(crate) upload_url: Option<String>,
+    pub(crate) media_url: Option<String>,
     pub(crate) session: Option<String>,
     pub(crate) identifier: Option<String>,
     pub(crate) integrator: Option<u16>,
@@ -226,8 +228,19 @@ mod tests {
         );
         assert!(insecure_dev_auth.is_some() && tokens_per_hour.is_some() && allow_remote.is_some());
         assert!(!dev_users.is_empty());
-        let ClientSection { data, chat, enlist_url, root_key, token_url, session, identifier, integrator } =
-            client;
+        let ClientSection {
+            data,
+            chat,
+            enlist_url,
+            root_key,
+            token_url,
+            upload_url,
+            media_url,
+            session,
+            identifier,
+            integrator,
+        } = client;
+        assert!(upload_url.is_some() && media_url.is_some());
         assert!(data.is_some() && chat.is_some() && enlist_url.is_some() && root_key.is_some());
         assert!(token_url.is_some() && session.is_some() && identifier.is_some() && integrator.is_some());
         assert_eq!(profile, Profile::default(), "the example changes an assumption");

@@ -24,6 +24,7 @@ mod media;
 mod output;
 mod partner;
 mod peer;
+mod progress;
 mod sandbox;
 mod shutdown;
 mod wire;

@@ -1,5 +1,6 @@
 //! `listen`: messages and what is done to them, as they come.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use landbridge::stanza::chatstate::ChatState;
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::Style;
 use super::chat::author;
 use super::open::{Opener, failure};
+use super::save::Saver;
 use crate::failure::Failure;
 use crate::output;
 use crate::shutdown::Shutdown;
@@ -23,6 +25,9 @@ pub(super) struct Listen {
     /// End after this many seconds
     #[arg(long = "for", value_name = "SECS")]
     seconds: Option<u64>,
+    /// Fetch the files of messages into this directory
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
 }
 
 pub(super) async fn run(
@@ -32,6 +37,10 @@ pub(super) async fn run(
     mut shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let client = opener.client()?;
+    let saver = match &listen.save {
+        Some(directory) => Some(Saver::new(opener.files(client.clone())?, directory)?),
+        None => None,
+    };
     let mut events = client.events();
     let deadline = async {
         match listen.seconds {
@@ -41,7 +50,7 @@ pub(super) async fn run(
     };
     let outcome = tokio::select! {
         error = client.run() => Err(failure(error)),
-        printed = print(&mut events, listen.count, style) => printed,
+        printed = print(&mut events, listen.count, saver.as_ref(), style) => printed,
         () = deadline => Ok(()),
         () = shutdown.requested() => Ok(()),
     };
@@ -50,14 +59,24 @@ pub(super) async fn run(
     outcome
 }
 
-/// Prints messages until there were enough.
-async fn print(events: &mut Events, count: Option<u64>, style: Style) -> Result<(), Failure> {
+/// Prints messages until there were enough. A message's file is there before the message counts as taken.
+async fn print(
+    events: &mut Events,
+    count: Option<u64>,
+    saver: Option<&Saver>,
+    style: Style,
+) -> Result<(), Failure> {
     let mut printed = 0;
     while count.is_none_or(|count| printed < count) {
         match events.next().await {
             Some(event) => {
                 match &event {
-                    Event::Message(message) => print_message(message, style)?,
+                    Event::Message(message) => {
+                        print_message(message, style)?;
+                        if let Some(saver) = saver {
+                            saver.save(message, style).await?;
+                        }
+                    }
                     Event::Reaction(reaction) => print_reaction(reaction, style)?,
                     Event::Edited(edit) => print_edit(edit, style)?,
                     Event::Revoked(revoke) => print_revoke(revoke, style)?,

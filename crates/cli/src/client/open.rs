@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use landbridge::media::{Files, HttpDownloader, HttpUploader, MediaError};
 use landbridge::noise::{PinnedRoot, PublicKey};
 use landbridge::store::{ClientStore, SqliteStore, StoreError};
 use landbridge::transport::HttpClient;
@@ -84,6 +85,21 @@ impl Opener {
         builder.build().map_err(failure)
     }
 
+    /// Sends and fetches files for a client.
+    pub(super) fn files(&self, client: Client) -> Result<Files, Failure> {
+        let remembered = &self.settings.remembered;
+        let http = HttpClient::builder().build().map_err(|error| Failure::from_error(&error))?;
+        let mut downloader = HttpDownloader::new(http.clone());
+        if let Some(url) = &remembered.media_url {
+            downloader = downloader.base(url.trim_end_matches('/'));
+        }
+        let files = Files::new(client).downloader(downloader);
+        let server = remembered.token_url.as_ref().and_then(|url| url.strip_suffix("/v1/token"));
+        let Some(server) = remembered.upload_url.as_deref().or(server) else { return Ok(files) };
+        let session = self.settings.need(&remembered.session, "--session")?;
+        Ok(files.uploader(HttpUploader::new(http, server, session)))
+    }
+
     /// A connected client.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         let client = self.client()?;
@@ -122,6 +138,20 @@ pub(super) fn user(text: &str) -> Result<Jid, Failure> {
 /// What an error of the store means to the user.
 pub(super) fn store_failure(error: &StoreError) -> Failure {
     Failure::runtime(with_causes(error))
+}
+
+/// What an error about a file means to the user.
+pub(super) fn file_failure(error: MediaError) -> Failure {
+    match error {
+        MediaError::Send { source } => failure(source),
+        MediaError::Setup { what: "uploader" } => {
+            Failure::usage("it is not known where files go; give --upload-url")
+        }
+        MediaError::Transfer { ref source } if source.is_temporary() => {
+            Failure::from_error(&error).hint("try again later, and check the addresses")
+        }
+        error => Failure::from_error(&error),
+    }
 }
 
 /// What an error of the client means to the user: what happened, and what to do.

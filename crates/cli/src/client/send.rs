@@ -1,4 +1,4 @@
-//! `send`: one text, and how far it has got.
+//! `send`: one text or file, and how far its message has got.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use landbridge::wire::Jid;
 use serde_json::json;
 
 use super::Style;
+use super::file::{self, FileArgs};
 use super::open::{Opener, failure, user};
 use crate::failure::Failure;
 use crate::output;
@@ -32,8 +33,10 @@ pub(super) struct Send {
     #[arg(long, value_name = "USER")]
     to: String,
     /// The text
-    #[arg(long)]
-    text: String,
+    #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+    text: Option<String>,
+    #[command(flatten)]
+    file: FileArgs,
     #[command(flatten)]
     patience: Patience,
 }
@@ -51,8 +54,11 @@ pub(super) struct Patience {
 
 pub(super) async fn run(send: Send, opener: &Opener, style: Style) -> Result<(), Failure> {
     let to = user(&send.to)?;
+    let Some(text) = &send.text else {
+        return file::send(&send.file, &to, opener, &send.patience, style).await;
+    };
     let client = opener.connect().await?;
-    let id = client.send_text(&to, &send.text).await.map_err(failure)?;
+    let id = client.send_text(&to, text).await.map_err(failure)?;
     report(client, &to, &id, &send.patience, style).await
 }
 
@@ -64,6 +70,22 @@ pub(super) async fn report(
     patience: &Patience,
     style: Style,
 ) -> Result<(), Failure> {
+    let state = settle(client, to, id, patience).await?;
+    match style {
+        Style::Json => {
+            output::json(&json!({ "id": id.to_string(), "to": to.to_string(), "state": name(state) }))
+        }
+        Style::Text => output::line(&format!("message {id} to {to} is {}", name(state))),
+    }
+}
+
+/// Waits until a message has got as far as asked, and disconnects.
+pub(super) async fn settle(
+    client: Client,
+    to: &Jid,
+    id: &MessageId,
+    patience: &Patience,
+) -> Result<OutState, Failure> {
     let goal = match patience.wait {
         Wait::Sent => OutState::Sent,
         Wait::Delivered => OutState::Delivered,
@@ -73,20 +95,13 @@ pub(super) async fn report(
     let waited = tokio::time::timeout(limit, reach(&client, to, id, goal)).await;
     let state = client.message_state(to, id).await.map_err(failure)?.unwrap_or(OutState::Pending);
     client.disconnect().await;
-    if let Ok(outcome) = waited {
-        outcome?;
-    } else {
-        return Err(Failure::runtime(format!(
+    match waited {
+        Ok(outcome) => outcome.map(|()| state),
+        Err(_) => Err(Failure::runtime(format!(
             "message {id} to {to} is stored and {} after {} s; it goes on by itself with the next command that connects",
             name(state),
             patience.timeout
-        )));
-    }
-    match style {
-        Style::Json => {
-            output::json(&json!({ "id": id.to_string(), "to": to.to_string(), "state": name(state) }))
-        }
-        Style::Text => output::line(&format!("message {id} to {to} is {}", name(state))),
+        ))),
     }
 }
 

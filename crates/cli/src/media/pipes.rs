@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use landbridge::media::{HiddenFile, Quarantine};
 
 use crate::failure::Failure;
+use crate::progress;
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1024;
@@ -24,14 +25,14 @@ impl Input {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         let buffer = vec![0; PIECE];
         if path == Path::new("-") {
-            let (name, progress) = ("standard input".to_owned(), ProgressBar::no_length());
-            return Ok(Self { source: Box::new(io::stdin()), name, progress: styled(progress), buffer });
+            let (name, progress) = ("standard input".to_owned(), progress::bar(None));
+            return Ok(Self { source: Box::new(io::stdin()), name, progress, buffer });
         }
         let name = path.display().to_string();
         let unreadable = |error| Failure::runtime(format!("{} cannot be read: {error}", path.display()));
         let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let progress = styled(ProgressBar::new(length));
+        let progress = progress::bar(Some(length));
         Ok(Self { source: Box::new(file), name, progress, buffer })
     }
 
@@ -52,18 +53,6 @@ impl Input {
 impl Drop for Input {
     fn drop(&mut self) {
         self.progress.finish_and_clear();
-    }
-}
-
-/// On standard error, and only if that is a terminal.
-fn styled(bar: ProgressBar) -> ProgressBar {
-    let template = match bar.length() {
-        Some(_) => "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
-        None => "{spinner} {bytes}, {bytes_per_sec}",
-    };
-    match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 

@@ -10,15 +10,16 @@ use serde_json::{Value, json};
 use crate::common::{Server, landbridge, stderr, stdout};
 use crate::http;
 
-const NUMBER: &str = "14155551001";
+pub(crate) const NUMBER: &str = "14155551001";
 const PHONE: &str = "14155551001@s.whatsapp.net";
 
 /// A directory with the three processes' data, on fixed ports so that a restart is found again.
-struct World {
+pub(crate) struct World {
     directory: tempfile::TempDir,
     partner_addr: String,
     chat_addr: String,
     http_addr: String,
+    media_addr: String,
     partner: Option<Server>,
     sandbox: Option<Server>,
 }
@@ -29,12 +30,13 @@ fn free_addr() -> String {
 }
 
 impl World {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut world = Self {
             directory: tempfile::tempdir().unwrap(),
             partner_addr: free_addr(),
             chat_addr: free_addr(),
             http_addr: free_addr(),
+            media_addr: free_addr(),
             partner: None,
             sandbox: None,
         };
@@ -43,7 +45,7 @@ impl World {
         world
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
@@ -60,7 +62,7 @@ impl World {
     fn start_sandbox(&mut self) {
         let partner = format!("1=http://{}", self.partner_addr);
         let args = ["sandbox", "--partner", &partner, "--chat", &self.chat_addr, "--http", &self.http_addr];
-        let args = [&args[..], &["--media", "127.0.0.1:0"]].concat();
+        let args = [&args[..], &["--media", &self.media_addr]].concat();
         self.sandbox =
             Some(Server::start(self.path(), &[&args[..], &["--data", "sandbox", "--calm"]].concat()));
     }
@@ -79,12 +81,16 @@ impl World {
         assert_eq!(self.sandbox.as_ref().unwrap().ready, before, "addresses and root key stay");
     }
 
-    fn sandbox(&self) -> &Server {
+    pub(crate) fn sandbox(&self) -> &Server {
         self.sandbox.as_ref().unwrap()
     }
 
+    pub(crate) fn partner(&self) -> &Server {
+        self.partner.as_ref().unwrap()
+    }
+
     /// A client command that needs the data directory alone.
-    fn client(&self, args: &[&str]) -> Command {
+    pub(crate) fn client(&self, args: &[&str]) -> Command {
         let mut command = landbridge(self.path());
         command.args(["client", "--data", "client", "--json"]).args(args);
         command
@@ -92,14 +98,14 @@ impl World {
 
     /// Runs it and gives the lines it printed.
     #[track_caller]
-    fn lines(&self, args: &[&str]) -> Vec<Value> {
+    pub(crate) fn lines(&self, args: &[&str]) -> Vec<Value> {
         let output = self.client(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[track_caller]
-    fn ask(&self, args: &[&str]) -> Value {
+    pub(crate) fn ask(&self, args: &[&str]) -> Value {
         let lines = self.lines(args);
         assert_eq!(lines.len(), 1, "{args:?} printed {lines:?}");
         lines[0].clone()
@@ -116,7 +122,7 @@ impl World {
     }
 
     #[track_caller]
-    fn enlist(&self) -> String {
+    pub(crate) fn enlist(&self) -> String {
         let sandbox = self.sandbox();
         let token_url = self.partner.as_ref().unwrap().text("token");
         let answer = self.ask(&[
@@ -129,6 +135,8 @@ impl World {
             &sandbox.text("root_key"),
             "--token-url",
             &token_url,
+            "--media-url",
+            &sandbox.text("media"),
             "--session",
             "session-of-alice",
             "--identifier",
@@ -141,15 +149,15 @@ impl World {
 
     // The control API.
 
-    fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(crate) fn control(&self, method: &str, path: &str, body: &Value) -> Value {
         http::json(method, &format!("{}{path}", self.sandbox().text("control")), body)
     }
 
-    fn make_phone(&self) {
+    pub(crate) fn make_phone(&self) {
         self.control("POST", "/phones", &json!({ "number": NUMBER, "name": "Joe" }));
     }
 
-    fn phone_sends(&self, to: &str, text: &str) {
+    pub(crate) fn phone_sends(&self, to: &str, text: &str) {
         self.control("POST", &format!("/phones/{NUMBER}/messages"), &json!({ "to": to, "text": text }));
     }
 

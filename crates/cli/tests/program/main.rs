@@ -5,6 +5,8 @@ mod common;
 #[cfg(unix)]
 mod end_to_end;
 #[cfg(unix)]
+mod files;
+#[cfg(unix)]
 mod http;
 mod media;
 #[cfg(unix)]

@@ -187,6 +187,18 @@ impl PreparedFile {
         &self.spool.sealed.file_sha256
     }
 
+    /// Length of the encrypted file, in bytes.
+    #[must_use]
+    pub const fn encrypted_length(&self) -> u64 {
+        self.spool.sealed.encrypted_length
+    }
+
+    /// SHA-256 of the encrypted file.
+    #[must_use]
+    pub const fn file_enc_sha256(&self) -> &[u8; 32] {
+        &self.spool.sealed.file_enc_sha256
+    }
+
     /// The message, for a file that lies at `path`.
     pub(super) fn message(&self, path: &DownloadPath) -> Option<Message> {
         let (fields, sealed) = (&self.fields, &self.spool.sealed);
