@@ -95,7 +95,7 @@ async fn a_mailbox_without_end_and_an_application_that_does_not_read() {
 }
 
 #[tokio::test]
-async fn stanzas_and_relations_without_end() {
+async fn stanzas_without_end() {
     let _alone = ALONE.lock().await;
     let mut server = Server::new();
     let client = server.client();
