@@ -3,11 +3,14 @@
 mod channel;
 mod chat;
 mod exchange;
+mod files;
 mod identities;
 mod integrity;
 mod report;
 mod watch;
 mod world;
+
+use std::path::PathBuf;
 
 use crate::failure::Failure;
 use crate::output;
@@ -21,6 +24,9 @@ pub(crate) struct Args {
     /// The text of the first message
     #[arg(long, default_value = "Hello from the other side of the bridge! 🌉")]
     text: String,
+    /// The file that the user sends, in place of 20 MB of random bytes
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
     /// Chat with a test phone in this terminal instead of running the checks
     #[arg(long)]
     interactive: bool,
@@ -38,6 +44,11 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     if args.text.is_empty() {
         return Err(Failure::usage("the --text is empty; a message has a character at least"));
+    }
+    if let Some(path) = args.file.as_deref()
+        && !path.is_file()
+    {
+        return Err(Failure::usage(format!("the --file {} is no file", path.display())));
     }
     let mut shutdown = Shutdown::listen()?;
     let work = demo(&args);
@@ -84,6 +95,7 @@ async fn checks(report: &mut Report, world: &mut World, args: &Args) -> Result<(
     identities::run(report, world).await?;
     channel::run(report, world).await?;
     exchange::run(report, world, &args.text, args.seed).await?;
+    files::run(report, world, args.file.as_deref()).await?;
     integrity::blocking(report, world).await?;
     integrity::deletion(report, world).await
 }

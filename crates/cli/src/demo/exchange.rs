@@ -150,7 +150,7 @@ fn compare(word: &str, came: &[String]) -> Result<((), String), String> {
 }
 
 /// Waits until the client knows that the phone has a message.
-async fn delivered(world: &mut World, id: &str) -> Result<(), String> {
+pub(super) async fn delivered(world: &mut World, id: &str) -> Result<(), String> {
     all_delivered(world, BTreeSet::from([id.to_owned()])).await
 }
 

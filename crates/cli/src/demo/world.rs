@@ -1,7 +1,9 @@
 //! The servers and the client of the demo.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use landbridge::media::{Files, HttpDownloader, HttpUploader};
 use landbridge::noise::PinnedRoot;
 use landbridge::signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId, prekeys};
 use landbridge::store::{Account, ClientStore, Enlistment, MemoryStore, SqliteStore, StoreError};
@@ -33,6 +35,8 @@ pub(super) struct World {
     pub(super) sandbox: Sandbox,
     pub(super) client: Client,
     pub(super) events: Events,
+    /// The client's files, by way of the partner's server and from the sandbox's.
+    pub(super) files: Files,
     pub(super) watch: Watch,
     /// Alice's keys, made before the client, so that a login with them can be tried when the client has wiped them.
     pub(super) account: Account,
@@ -61,7 +65,13 @@ impl World {
         let (account, signed_prekey) = prepare(&mut store)?;
         let client = client(store, &partner, &sandbox, &watch)?;
         let events = client.events();
-        Ok(Self { partner, sandbox, client, events, watch, account, signed_prekey, address: None, dir })
+        let http = HttpClient::builder().build()?;
+        let files = Files::new(client.clone())
+            .folder(dir.path())
+            .uploader(HttpUploader::new(http.clone(), partner.base_url(), &session_of(USER)))
+            .downloader(HttpDownloader::new(http).base(sandbox.media_url()));
+        let address = None;
+        Ok(Self { partner, sandbox, client, events, files, watch, account, signed_prekey, address, dir })
     }
 
     pub(super) fn handle(&self) -> &SandboxHandle {
@@ -111,15 +121,21 @@ impl World {
         client(store, &self.partner, &self.sandbox, &Watch::new(Echo::Silent))
     }
 
+    /// A place for a file in the temporary directory.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Where everything listens.
     pub(super) fn introduce(&self) -> Result<(), Failure> {
         output::line(&format!(
-            "\n  partner server  {}\n  chat server     {} (root key {}…)\n  enlistment      {}\n  control API     {}\n  client          {}",
+            "\n  partner server  {}\n  chat server     {} (root key {}…)\n  enlistment      {}\n  control API     {}\n  media server    {}\n  client          {}",
             self.partner.base_url(),
             self.sandbox.chat_addr(),
             hex::encode(&self.sandbox.root_key().as_bytes()[..4]),
             self.sandbox.enlist_url(),
             self.sandbox.control_url(),
+            self.sandbox.media_url(),
             "SQLite database in a temporary directory",
         ))
     }
@@ -131,13 +147,14 @@ impl World {
         let data = dir.display();
         output::line(&format!(
             "\nThe servers stay up until Ctrl-C. In another terminal:\n\n\
-             {program} client --data {data} --identifier {GUEST} --integrator {INTEGRATOR} --session {} --token-url {}/v1/token --chat {} --enlist-url {} --root-key {} enlist\n\n\
+             {program} client --data {data} --identifier {GUEST} --integrator {INTEGRATOR} --session {} --token-url {}/v1/token --chat {} --enlist-url {} --media-url {} --root-key {} enlist\n\n\
              {program} client --data {data} send --to {PHONE} --text 'Hello, phone' --wait delivered\n\n\
              curl -s {}/phones/{PHONE}/messages",
             session_of(GUEST),
             self.partner.base_url(),
             self.sandbox.chat_addr(),
             self.sandbox.enlist_url(),
+            self.sandbox.media_url(),
             hex::encode(self.sandbox.root_key().as_bytes()),
             self.sandbox.control_url(),
         ))

@@ -64,6 +64,7 @@ fn wrong_flags_are_refused_in_one_sentence() {
         (&["client", "block", "@s.whatsapp.net"], "neither a phone number nor an address"),
         (&["client", "send", "--to", "14155551001", "--text", "hi", "--wait", "eternity"], "eternity"),
         (&["client", "ping", "--log", "landbridge=loud"], "log filter"),
+        (&["demo", "--file", "missing.bin"], "missing.bin is no file"),
         (&["teleport"], "'teleport'"),
         (&[], "command is missing"),
     ] {
