@@ -216,8 +216,12 @@ impl App {
                 trace.odd(&[id.as_str()], (&between.0, &between.1), what);
             }
             Event::Unavailable { id, .. } => trace.violation(format!("{party} does not get {id}")),
-            Event::IdentityChanged { peer, .. } => {
-                trace.violation(format!("{party} takes {peer} for changed"));
+            Event::IdentityChanged { seq, peer, .. } => {
+                trace.note(&party.to_string(), &format!("notice {seq}: {peer} has changed"));
+                match self.shared.party(&peer.to_string()) {
+                    Some(peer) => lock(&self.shared.ledger).notice(party, peer, seq),
+                    None => trace.violation(format!("{party} takes {peer} for changed, whom nobody knows")),
+                }
             }
             Event::StoreFailed { error } => trace.violation(format!("{party}: {}", chain(&*error))),
             Event::Disconnected { ending, .. } => trace.note(&party.to_string(), &format!("ended: {ending}")),

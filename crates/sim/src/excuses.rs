@@ -16,6 +16,10 @@ const CUT: [Fault; 3] = [Fault::TcpReset, Fault::TcpHalfOpen, Fault::HandshakeRe
 pub(crate) struct Excuses {
     /// Messages of which a copy was damaged.
     damaged: BTreeSet<String>,
+    /// Addresses whose identity has changed.
+    renewed: BTreeSet<String>,
+    /// Pairs that lost a session: who lost it, with whom.
+    lost: BTreeSet<(String, String)>,
     /// Connections that were cut.
     cut: BTreeSet<u64>,
 }
@@ -32,6 +36,16 @@ impl Excuses {
         }
     }
 
+    /// A phone was set up anew.
+    pub(crate) fn renewed(&mut self, address: &str) {
+        self.renewed.insert(address.to_owned());
+    }
+
+    /// A phone has lost its session with somebody.
+    pub(crate) fn lost(&mut self, phone: &str, peer: &str) {
+        self.lost.insert((phone.to_owned(), peer.to_owned()));
+    }
+
     /// Whether a connection was cut on purpose.
     pub(crate) fn was_cut(&self, connection: u64) -> bool {
         self.cut.contains(&connection)
@@ -39,7 +53,11 @@ impl Excuses {
 
     /// Whether something explains the oddity.
     pub(crate) fn explain(&self, oddity: &Oddity) -> bool {
-        oddity.ids.iter().any(|id| self.damaged.contains(id))
+        let (from, to) = &oddity.between;
+        self.renewed.contains(from)
+            || self.renewed.contains(to)
+            || self.lost.contains(&(to.clone(), from.clone()))
+            || oddity.ids.iter().any(|id| self.damaged.contains(id))
     }
 }
 

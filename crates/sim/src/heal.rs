@@ -24,6 +24,7 @@ impl World {
         }
         for at in 0..self.phones.len() {
             self.release(Party::Phone(at));
+            self.phone_comes_back(at);
         }
         let took = self.converge(true).await?;
         // Now that all is well, everybody writes once more.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use landbridge::stanza::blocklist::BlockAction;
-use landbridge_sandbox::faults::{Fault, Probability};
+use landbridge_sandbox::{PhoneError, SandboxError, SandboxHandle};
 use tokio::time::{Instant, sleep};
 
 use crate::Broken;
@@ -41,12 +41,17 @@ enum Step {
     ClientUnblocks,
     PhoneBlocks,
     PhoneUnblocks,
+    PhoneGoesAway,
+    PhoneComesBack,
+    PhoneLosesSession,
+    PhoneAsksAgain,
+    PhoneIsSetUpAnew,
     ClockJumps,
     ClockWrong,
 }
 
 /// Each kind with its weight.
-const WEIGHTS: [(u64, Step); 23] = [
+const WEIGHTS: [(u64, Step); 28] = [
     (30, Step::ClientWrites),
     (30, Step::PhoneWrites),
     (5, Step::Burst),
@@ -68,6 +73,11 @@ const WEIGHTS: [(u64, Step); 23] = [
     (2, Step::ClientUnblocks),
     (1, Step::PhoneBlocks),
     (2, Step::PhoneUnblocks),
+    (2, Step::PhoneGoesAway),
+    (4, Step::PhoneComesBack),
+    (2, Step::PhoneLosesSession),
+    (2, Step::PhoneAsksAgain),
+    (1, Step::PhoneIsSetUpAnew),
     (1, Step::ClockJumps),
     (1, Step::ClockWrong),
 ];
@@ -82,8 +92,6 @@ impl World {
         self.observe();
         self.network.set_calm(false);
         self.handle().set_faults(Some(self.config.sandbox), None);
-        // The model does not know of phones that are set up anew.
-        self.handle().set_fault(Fault::IdentityChanged, Probability::NEVER, None);
         Ok(())
     }
 
@@ -159,6 +167,13 @@ impl World {
                 {
                     self.unblock(*who, *whom);
                 }
+            }
+            Step::PhoneGoesAway => self.trick(phone, "goes away", |handle, me| handle.phone_go_offline(me)),
+            Step::PhoneComesBack => self.phone_comes_back(phone),
+            Step::PhoneLosesSession => self.phone_loses_session(phone, client),
+            Step::PhoneAsksAgain => self.phone_asks_again(phone, client),
+            Step::PhoneIsSetUpAnew => {
+                self.trick(phone, "is set up anew", |handle, me| handle.phone_reinstall(me).map(drop));
             }
             Step::ClockJumps => self.clock_jumps(),
             Step::ClockWrong => {
@@ -244,6 +259,45 @@ impl World {
         }
     }
 
+    /// Lets a phone do something that must always work.
+    fn trick(
+        &self,
+        phone: usize,
+        what: &str,
+        act: impl FnOnce(&SandboxHandle, &str) -> Result<(), SandboxError>,
+    ) {
+        let Some(seat) = self.phones.get(phone) else { return };
+        self.step(&format!("p{phone} {what}"));
+        if let Err(error) = act(self.handle(), &seat.number) {
+            self.shared.trace.violation(format!("p{phone} {what}: {}", chain(&error)));
+        }
+    }
+
+    pub(crate) fn phone_comes_back(&self, phone: usize) {
+        self.trick(phone, "comes back", |handle, me| handle.phone_come_online(me));
+    }
+
+    fn phone_loses_session(&mut self, phone: usize, client: usize) {
+        let Some(seat) = self.clients.get(client) else { return };
+        if let Some(me) = self.phones.get(phone) {
+            self.excuses.lost(&me.address, &seat.address);
+        }
+        let what = format!("loses its session with c{client}");
+        self.trick(phone, &what, |handle, me| handle.phone_lose_session(me, &seat.address));
+    }
+
+    fn phone_asks_again(&self, phone: usize, client: usize) {
+        let (me, peer) = (Party::Phone(phone), Party::Client(client));
+        let Some(id) = lock(&self.shared.ledger).last_shown_id(me, peer) else { return };
+        let (Some(seat), Ok(id)) = (self.clients.get(client), id.try_into()) else { return };
+        self.trick(phone, &format!("asks c{client} for {id} again"), |handle, me| {
+            match handle.phone_ask_again(me, &seat.address, &id) {
+                Err(SandboxError::Phone { source: PhoneError::AskedOften { .. }, .. }) => Ok(()),
+                outcome => outcome,
+            }
+        });
+    }
+
     fn name(&self, party: Party) -> String {
         self.address(party).map(|address| address.to_string()).unwrap_or_default()
     }
@@ -295,6 +349,8 @@ impl World {
 
     fn phone_block(&self, phone: usize, client: usize, action: BlockAction) {
         let (Some(who), Some(whom)) = (self.phones.get(phone), self.clients.get(client)) else { return };
+        // A list is changed by who is there.
+        self.phone_comes_back(phone);
         if let Err(error) = self.handle().phone_block(&who.number, &whom.address, action) {
             self.shared.trace.violation(format!("p{phone} cannot block c{client}: {}", chain(&error)));
         }

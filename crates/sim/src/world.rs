@@ -101,7 +101,7 @@ pub(crate) struct World {
     handed_out: BTreeSet<(String, u32)>,
     /// What phones have opened: phone, sender, id.
     opened: BTreeSet<(String, String, String)>,
-    excuses: Excuses,
+    pub(crate) excuses: Excuses,
 }
 
 impl World {
@@ -250,7 +250,9 @@ impl World {
                 self.shared.trace.violation(format!("{} (from {from} to {to})", oddity.what));
             }
         }
-        lock(&self.shared.ledger).check_order();
+        let mut ledger = lock(&self.shared.ledger);
+        ledger.check_order();
+        //ledger.check_notices();
     }
 
     fn read_journal(&mut self) {
@@ -307,13 +309,28 @@ impl World {
                 }
             }
             // Receipts still owed from the connection before can be there sooner than the request for the mailbox.
-            EventKind::Unusual { rule, detail } if ![Rule::ACK_ID, Rule::MAILBOX_ASK].contains(&rule) => {
+            EventKind::Unusual { rule, detail }
+                if ![Rule::ACK_ID, Rule::MAILBOX_ASK, Rule::DECRYPT].contains(&rule) =>
+            {
                 trace.violation(format!("{user}: `{}`: {detail}", rule.text));
             }
             EventKind::FaultInjected { fault, id, .. } => {
                 self.excuses.injected(fault, id.as_deref(), event.connection);
                 if let Some(id) = id.filter(|_| excuses::reorders(fault)) {
                     lock(&self.shared.ledger).out_of_order(id);
+                }
+            }
+            // What is encrypted anew comes behind what was written after it.
+            EventKind::ReceiptForwarded { id, kind, .. } if kind == "retry" => {
+                lock(&self.shared.ledger).out_of_order(id);
+            }
+            // The prekeys of another identity are others.
+            EventKind::IdentityChanged { .. } => {
+                self.handed_out.retain(|(of, _)| of != user);
+                self.excuses.renewed(user);
+                match self.shared.party(user) {
+                    Some(phone @ Party::Phone(_)) => lock(&self.shared.ledger).set_up_anew(phone),
+                    _ => trace.violation(format!("{user} has another identity")),
                 }
             }
             EventKind::Nacked { id, code } => trace.violation(format!("{user} refuses {id} with {code}")),

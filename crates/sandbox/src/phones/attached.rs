@@ -22,6 +22,20 @@ use crate::faults::Magic;
 use crate::router::Session;
 use crate::state::{State, lock};
 
+/// Whose sessions a phone has lost.
+#[derive(Debug, Default)]
+struct Lost {
+    with: BTreeSet<Jid>,
+    /// It was set up anew.
+    with_all: bool,
+}
+
+impl Lost {
+    fn includes(&self, peer: &Jid) -> bool {
+        self.with_all || self.with.contains(peer)
+    }
+}
+
 /// A phone and its session.
 pub(crate) struct Attached {
     pub(super) session: Arc<Session>,
@@ -34,6 +48,8 @@ pub(crate) struct Attached {
     pub(super) magic: Option<Magic>,
     /// Ids of messages that were damaged on purpose: that they do not open is nobody's mistake.
     pub(super) damaged: Mutex<BTreeSet<String>>,
+    /// Whose sessions the phone has lost: that their messages do not open may be its own mistake.
+    lost: Mutex<Lost>,
     /// What the number's behaviour still has to do.
     pub(super) duties: Mutex<VecDeque<Duty>>,
     /// Number of the screen's last change.
@@ -51,6 +67,7 @@ impl Attached {
             taken: AtomicI64::new(0),
             magic,
             damaged: Mutex::default(),
+            lost: Mutex::default(),
             duties: Mutex::default(),
         }
     }
@@ -93,6 +110,7 @@ impl Attached {
     pub(crate) fn reinstall(&self, state: &State) -> Result<(), PhoneError> {
         self.act(state, |phone| {
             phone.reinstall(state.now())?;
+            lock(&self.lost).with_all = true;
             register(state, phone, self.session.user)?;
             Ok(((), phone.connect()?))
         })
@@ -162,6 +180,7 @@ impl Attached {
 
     /// Forgets a session.
     pub(crate) fn lose_session(&self, state: &State, peer: &Jid) -> Result<(), PhoneError> {
+        lock(&self.lost).with.insert(peer.clone());
         self.act(state, |phone| Ok(((), phone.lose_session(peer)?)))
     }
 
@@ -235,6 +254,10 @@ impl Attached {
             }
             Output::Trouble(Trouble { peer, id, rule, code, detail }) => {
                 let what = id.map(|id| format!(" in {id}")).unwrap_or_default();
+                if rule == Rule::DECRYPT && lock(&self.lost).includes(&peer) {
+                    let detail = format!("{code}{what}: {detail}; the phone had lost its session");
+                    return state.note(connection, Some(&peer), EventKind::Unusual { rule, detail });
+                }
                 return state.broken(connection, Some(&peer), rule, format!("{code}{what}: {detail}"));
             }
             Output::IdentityChanged { peer, old, new } => {
