@@ -7,6 +7,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod walkthroughs;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
