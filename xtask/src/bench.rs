@@ -32,6 +32,8 @@ enum Part {
     Facade,
     /// Whole round trips between client, sandbox and phone over TCP.
     EndToEnd,
+    /// Thousands of clients that connect, lose their server and come back; a hundred pairs at once.
+    Crowd,
     /// Cold build time of crate `landbridge`, crates in its tree, size of the program.
     Build,
 }
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             Part::Crypto => peers(&["crypto"])?,
             Part::Facade => peers(&["facade"])?,
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,
+            Part::Crowd => example("landbridge-cli", "crowd")?,
             Part::Build => build()?,
         }
     }

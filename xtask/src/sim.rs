@@ -21,10 +21,13 @@ pub(crate) struct SimArgs {
     /// Steps of each run.
     #[arg(long, default_value_t = 200)]
     steps: usize,
+    /// What the sandbox does wrong on purpose: `calm`, `default` or `storm`.
+    #[arg(long, default_value = "default")]
+    sandbox: String,
 }
 
 pub(crate) fn run(args: &SimArgs) -> Outcome {
-    let SimArgs { seed, seeds, clients, phones, steps } = args;
+    let SimArgs { seed, seeds, clients, phones, steps, sandbox } = args;
     cargo(&["run", "--release", "--package", "landbridge-sim", "--"])
         .args([
             format!("--seed={seed}"),
@@ -32,6 +35,7 @@ pub(crate) fn run(args: &SimArgs) -> Outcome {
             format!("--clients={clients}"),
             format!("--phones={phones}"),
             format!("--steps={steps}"),
+            format!("--sandbox={sandbox}"),
         ])
         .run()
 }

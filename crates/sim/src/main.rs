@@ -65,6 +65,7 @@ impl std::fmt::Display for Weather {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let begun = Instant::now();
+    let (mut promised, mut shown) = (0, 0);
     for seed in cli.seed..cli.seed.saturating_add(cli.seeds) {
         let config = Config {
             seed,
@@ -74,16 +75,20 @@ fn main() -> ExitCode {
             sandbox: cli.sandbox.into(),
         };
         match simulate(&config) {
-            Ok(report) => println!(
-                "seed {} steps {} simulated {:.1} s healed {} s promised {} shown {} hash {}",
-                report.seed,
-                report.steps,
-                report.seconds,
-                report.healed_after,
-                report.promised,
-                report.shown,
-                report.hash
-            ),
+            Ok(report) => {
+                promised += report.promised;
+                shown += report.shown;
+                println!(
+                    "seed {} steps {} simulated {:.1} s healed {} s promised {} shown {} hash {}",
+                    report.seed,
+                    report.steps,
+                    report.seconds,
+                    report.healed_after,
+                    report.promised,
+                    report.shown,
+                    report.hash
+                );
+            }
             Err(failure) => {
                 let skip = failure.trace.len().saturating_sub(cli.lines);
                 for line in failure.trace.iter().skip(skip) {
@@ -98,6 +103,11 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{} seeds in {:.1} s", cli.seeds, begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{} seeds in {seconds:.1} s, {:.0} a minute; {promised} messages promised, {shown} shown, each once",
+        cli.seeds,
+        cli.seeds as f64 * 60.0 / seconds
+    );
     ExitCode::SUCCESS
 }
