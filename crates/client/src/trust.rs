@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landbridge_curve::PublicKey;
 use landbridge_signal::fingerprint::{Fingerprint, ScanError, compare_scannable};
 use landbridge_signal::{Address, IdentityChange};
-use landbridge_store::{Noted, PeerRecord, Recrypt, StoreTx};
+use landbridge_store::{Noted, PeerRecord, Recrypt, Sighting, StoreTx};
 use landbridge_wire::Jid;
 
 use crate::client::{Client, Inner};
@@ -295,7 +295,7 @@ impl Notice {
         shown: &PublicKey,
     ) -> Result<Option<Event>, Error> {
         if let IdentityChange::Changed { old } = change {
-            return Ok(self.changed(tx, peer, Some(&old), Some(shown))?.0);
+            return Ok(self.changed(tx, peer, Some(&old), Sighting::Key(shown))?.0);
         }
         let chat = chat_of(peer);
         let record = tx.peer(&chat)?;
@@ -312,10 +312,10 @@ impl Notice {
         tx: &mut dyn StoreTx,
         peer: &Jid,
         old: Option<&PublicKey>,
-        new: Option<&PublicKey>,
+        sighting: Sighting<'_>,
     ) -> Result<(Option<Event>, Noted), Error> {
-        let chat = chat_of(peer);
-        let noted = tx.note_identity_change(&chat, old, new, self.now)?;
+        let (chat, new) = (chat_of(peer), sighting.key());
+        let noted = tx.note_identity_change(&chat, old, sighting, self.now)?;
         let news = matches!(noted, Noted::New { .. });
         let before = tx.peer(&chat)?;
         let mut record = before.clone();

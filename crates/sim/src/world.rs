@@ -252,7 +252,7 @@ impl World {
         }
         let mut ledger = lock(&self.shared.ledger);
         ledger.check_order();
-        //ledger.check_notices();
+        ledger.check_notices();
     }
 
     fn read_journal(&mut self) {

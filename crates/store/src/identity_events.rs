@@ -15,12 +15,39 @@ pub struct IdentityEvent {
     pub old: Option<PublicKey>,
     /// The identity now; `None` while only a notification told of the change.
     pub new: Option<PublicKey>,
-    /// Whether the server's notification has told of it.
-    pub announced: bool,
+    /// Id of the server's notification that has told of it, if one has.
+    pub announcement: Option<String>,
     /// When it was noticed, in unix seconds.
     pub at: u64,
     /// Whether the application has confirmed the notice.
     pub confirmed: bool,
+}
+
+/// How a change was learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting<'a> {
+    /// A message or a bundle showed the identity.
+    Key(&'a PublicKey),
+    /// The server's notification of this id told of it. It names no key.
+    Notification(&'a str),
+}
+
+impl<'a> Sighting<'a> {
+    /// The identity, if it was shown.
+    pub const fn key(self) -> Option<&'a PublicKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Notification(_) => None,
+        }
+    }
+
+    /// The notification, if it was one.
+    pub const fn notification(self) -> Option<&'a str> {
+        match self {
+            Self::Notification(id) => Some(id),
+            Self::Key(_) => None,
+        }
+    }
 }
 
 /// What [`IdentityEvents::note_identity_change`] did.
@@ -43,31 +70,33 @@ pub(crate) enum Learnt {
     More(IdentityEvent),
 }
 
-/// Decides for every backend. A notification names no key, so it belongs to the latest event unless that one was
-/// announced already and its key has been seen since.
+/// Decides for every backend about a sighting that is not a notification which some event of the peer has already. A
+/// notification names no key, so it belongs to the latest event unless that one was announced already and its key has
+/// been seen since.
 pub(crate) fn learn(
     latest: Option<IdentityEvent>,
     old: Option<&PublicKey>,
-    new: Option<&PublicKey>,
+    sighting: Sighting<'_>,
 ) -> Learnt {
     let Some(event) = latest else { return Learnt::New };
-    match (new, event.new) {
-        (Some(new), Some(seen)) if *new == seen => Learnt::Known,
-        (Some(_), Some(_)) => Learnt::New,
-        (Some(new), None) => {
+    match (sighting, event.new) {
+        (Sighting::Key(new), Some(seen)) if *new == seen => Learnt::Known,
+        (Sighting::Key(_), Some(_)) => Learnt::New,
+        (Sighting::Key(new), None) => {
             Learnt::More(IdentityEvent { old: event.old.or(old.copied()), new: Some(*new), ..event })
         }
-        (None, None) => Learnt::Known,
-        (None, Some(_)) if event.announced => Learnt::New,
-        (None, Some(_)) => Learnt::More(IdentityEvent { announced: true, ..event }),
+        (Sighting::Notification(_), Some(_)) if event.announcement.is_some() => Learnt::New,
+        (Sighting::Notification(id), _) => {
+            Learnt::More(IdentityEvent { announcement: Some(id.to_owned()), ..event })
+        }
     }
 }
 
 /// Identity changes. Called wherever one is learnt (notification, `pkmsg`, bundle), in the transaction that replaces the session; and by the
 /// application's event stream.
 pub trait IdentityEvents {
-    /// Notes a change: with the new key if a message or a bundle showed it, without if the server's notification told of
-    /// it. The two ways of learning one change, in either order, make one event; repeats make none.
+    /// Notes a change. The two ways of learning one change, in either order, make one event; repeats make none: a key that
+    /// was seen, and a notification that the server delivers again because its ack was lost.
     ///
     /// # Errors
     /// The backend fails.
@@ -75,7 +104,7 @@ pub trait IdentityEvents {
         &mut self,
         peer: &str,
         old: Option<&PublicKey>,
-        new: Option<&PublicKey>,
+        sighting: Sighting<'_>,
         at: u64,
     ) -> Result<Noted, StoreError>;
 

@@ -61,7 +61,7 @@ pub use blocklist::{BlockChange, Blocklist};
 pub use error::StoreError;
 #[cfg(feature = "export")]
 pub use export::{ExportError, ExportSecret, KdfCost, Portable};
-pub use identity_events::{IdentityEvent, IdentityEvents, Noted};
+pub use identity_events::{IdentityEvent, IdentityEvents, Noted, Sighting};
 pub use inbox::{Inbox, InboxEntry, InboxMessage, MessageKey, Seen, Stored, Undecryptable};
 pub use keybook::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry};
 pub use lineage::{Lineage, LineageStore, Rollback};

@@ -5,7 +5,7 @@
 use landbridge_curve::PrivateKey;
 use landbridge_store::{
     BlockChange, ClientStore, InboxMessage, MemoryStore, MessageKey, OutboxMessage, OwedAnswer, OwedClass,
-    Progress, Recrypt, Relation, RelationKind, SqliteStore, StoreTx, Target,
+    Progress, Recrypt, Relation, RelationKind, Sighting, SqliteStore, StoreTx, Target,
 };
 use proptest::prelude::*;
 
@@ -194,7 +194,9 @@ fn perform(tx: &mut dyn StoreTx, op: &Op) -> String {
         }
         Op::Identity { peer, new, at } => {
             let new = new.map(|seed| PrivateKey::from_bytes([seed; 32]).public());
-            format!("{:?}", tx.note_identity_change(&peer.to_string(), None, new.as_ref(), at))
+            let notification = format!("n{}", at % 4);
+            let sighting = new.as_ref().map_or(Sighting::Notification(&notification), Sighting::Key);
+            format!("{:?}", tx.note_identity_change(&peer.to_string(), None, sighting, at))
         }
         Op::ConfirmIdentity { seq } => format!("{:?}", tx.confirm_identity_change(seq)),
     }

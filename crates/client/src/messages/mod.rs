@@ -16,7 +16,9 @@ use landbridge_signal::{Address, EncryptError};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::ack::AckOut;
 use landbridge_stanza::chatstate::ChatState;
-use landbridge_store::{Enlistment, Noted, OutState, OutboxMessage, OwedClass, Relation, StoreTx, TrailStep};
+use landbridge_store::{
+    Enlistment, Noted, OutState, OutboxMessage, OwedClass, Relation, Sighting, StoreTx, TrailStep,
+};
 use landbridge_wire::Jid;
 use prost::Message as _;
 
@@ -237,12 +239,12 @@ pub(crate) async fn wait_for(
 /// The server's word that a peer has another identity: the session goes, the notice stays.
 pub(crate) async fn identity_changed(session: &Arc<Session>, peer: Jid, ack: &AckOut) -> Result<(), Error> {
     let inner = &session.inner;
-    let (notice, whom) = (Notice::new(inner), address(&peer));
+    let (notice, whom, told) = (Notice::new(inner), address(&peer), ack.id.clone());
     let owed =
         owe(inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &ack.to_node(&inner.profile))?;
     let step = move |tx: &mut dyn StoreTx| {
         let old = tx.remote_identity(&whom).map_err(cipher::store_failed)?;
-        let (event, noted) = notice.changed(tx, &peer, old.as_ref(), None)?;
+        let (event, noted) = notice.changed(tx, &peer, old.as_ref(), Sighting::Notification(&told))?;
         // One that was learnt before has its session already.
         if matches!(noted, Noted::New { .. }) {
             tx.delete_session(&whom).map_err(cipher::store_failed)?;

@@ -10,7 +10,9 @@ use landbridge_stanza::codes::{NackCode, RetryReason};
 use landbridge_stanza::message::{DecryptFail, Enc, EncType, MessageContent, MessageIn};
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::{MessageId, Profile};
-use landbridge_store::{InboxMessage, MessageKey, OwedAnswer, OwedClass, Seen, StoreTx, Stored, TrailStep};
+use landbridge_store::{
+    InboxMessage, MessageKey, OwedAnswer, OwedClass, Seen, Sighting, StoreTx, Stored, TrailStep,
+};
 use landbridge_wire::{EncodeOptions, Jid};
 use rand::rngs::StdRng;
 
@@ -339,8 +341,11 @@ impl Receiver {
 
     fn note_identity(&mut self, tx: &mut dyn StoreTx, change: IdentityChange) -> Result<(), Error> {
         let IdentityChange::Changed { old } = change else { return Ok(()) };
-        let new = tx.remote_identity(&address(&self.message.from)).map_err(store_failed)?;
-        let (event, _) = self.notice.changed(tx, &self.chat(), Some(&old), new.as_ref())?;
+        // It is stored: the message has shown it.
+        let Some(new) = tx.remote_identity(&address(&self.message.from)).map_err(store_failed)? else {
+            return Ok(());
+        };
+        let (event, _) = self.notice.changed(tx, &self.chat(), Some(&old), Sighting::Key(&new))?;
         self.events.extend(event);
         Ok(())
     }

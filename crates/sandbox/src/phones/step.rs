@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use landbridge_proto::content::Limits;
 use landbridge_signal::IdentityChange;
 use landbridge_stanza::Profile;
-use landbridge_store::{Noted, StoreTx};
+use landbridge_store::{Noted, Sighting, StoreTx};
 use landbridge_wire::Jid;
 use rand::CryptoRng;
 
@@ -97,9 +97,12 @@ impl Desk<'_> {
         now: u64,
     ) -> Result<Option<Output>, PhoneError> {
         let IdentityChange::Changed { old } = change else { return Ok(None) };
-        let new = tx.remote_identity(&super::phone::address(peer))?;
-        Ok(match tx.note_identity_change(&peer.to_string(), Some(&old), new.as_ref(), now)? {
-            Noted::New { .. } => Some(Output::IdentityChanged { peer: peer.clone(), old: Some(old), new }),
+        // It is stored: a message or a bundle has shown it.
+        let Some(new) = tx.remote_identity(&super::phone::address(peer))? else { return Ok(None) };
+        Ok(match tx.note_identity_change(&peer.to_string(), Some(&old), Sighting::Key(&new), now)? {
+            Noted::New { .. } => {
+                Some(Output::IdentityChanged { peer: peer.clone(), old: Some(old), new: Some(new) })
+            }
             Noted::Known => None,
         })
     }

@@ -9,7 +9,7 @@ use landbridge_stanza::{
     notification::{BlocklistChange, Notification, NotificationEvent},
     receipt::{ReceiptIn, ReceiptType},
 };
-use landbridge_store::{Advanced, BlockChange, Noted, Progress, Recrypt};
+use landbridge_store::{Advanced, BlockChange, Noted, Progress, Recrypt, Sighting};
 use landbridge_wire::{Jid, NodeRef};
 
 use super::phone::{Asked, address};
@@ -125,7 +125,7 @@ impl Phone {
             NotificationEvent::PreKeysLow { .. } => self.upload(self.profile.keys.refill_batch)?,
             NotificationEvent::CheckDigest => self.offer_all()?,
             NotificationEvent::IdentityChanged { .. } => {
-                self.identity_changed(notification.from.clone().without_device(), now)?
+                self.identity_changed(notification.from.clone().without_device(), &notification.id, now)?
             }
             NotificationEvent::Blocklist(change) => self.blocklist_changed(change)?,
             _ => Vec::new(),
@@ -141,7 +141,7 @@ impl Phone {
     }
 
     /// A peer has a new identity: the session goes, what was not acked is encrypted anew for the new one.
-    fn identity_changed(&mut self, peer: Jid, now: u64) -> Result<Vec<Output>, PhoneError> {
+    fn identity_changed(&mut self, peer: Jid, told: &str, now: u64) -> Result<Vec<Output>, PhoneError> {
         self.changed.insert(peer.clone());
         let mut waits = false;
         let out = self.step(|_, tx| {
@@ -149,7 +149,8 @@ impl Phone {
             let old = tx.remote_identity(&address)?;
             tx.delete_session(&address)?;
             let mut plan = Plan::default();
-            if let Noted::New { .. } = tx.note_identity_change(&to, old.as_ref(), None, now)? {
+            let told = Sighting::Notification(told);
+            if let Noted::New { .. } = tx.note_identity_change(&to, old.as_ref(), told, now)? {
                 plan.out.push(Output::IdentityChanged { peer: peer.clone(), old, new: None });
             }
             let mut pending = Vec::new();

@@ -1,7 +1,7 @@
 //! Answers owed, blocklist, identity events.
 
 use super::{begin, commit, key, peer, receipt};
-use crate::{BlockChange, ClientStore, IdentityEvent, Noted, OwedAnswer, OwedClass};
+use crate::{BlockChange, ClientStore, IdentityEvent, Noted, OwedAnswer, OwedClass, Sighting};
 
 /// Answers come in the order in which they were first owed; the same one twice is one; settled ones are gone.
 pub fn owed_answers_keep_their_order(store: &mut dyn ClientStore) {
@@ -53,20 +53,23 @@ pub fn blocklist_follows_the_server(store: &mut dyn ClientStore) {
 /// One notice per change, whichever way it is learnt first, and however often.
 pub fn identity_changes_make_one_notice(store: &mut dyn ClientStore) {
     let (old, new, newest) = (key(1).public(), key(2).public(), key(3).public());
-    let note = |store: &mut dyn ClientStore, peer: &str, old, new, at| {
-        commit(store, |tx| tx.note_identity_change(peer, old, new, at).expect("note"))
+    let note = |store: &mut dyn ClientStore, peer: &str, old, sighting: Sighting<'_>, at| {
+        commit(store, |tx| tx.note_identity_change(peer, old, sighting, at).expect("note"))
     };
+    let (key, told) = (Sighting::Key, Sighting::Notification);
     // A notification first, then the key.
-    assert_eq!(note(store, &peer(), Some(&old), None, 10), Noted::New { seq: 1 });
-    assert_eq!(note(store, &peer(), None, None, 11), Noted::Known, "the notification again");
-    assert_eq!(note(store, &peer(), None, Some(&new), 12), Noted::Known, "the key of the same change");
-    assert_eq!(note(store, &peer(), Some(&old), Some(&new), 13), Noted::Known, "and again");
+    assert_eq!(note(store, &peer(), Some(&old), told("n1"), 10), Noted::New { seq: 1 });
+    assert_eq!(note(store, &peer(), None, told("n1"), 11), Noted::Known, "the notification again");
+    assert_eq!(note(store, &peer(), None, key(&new), 12), Noted::Known, "the key of the same change");
+    assert_eq!(note(store, &peer(), Some(&old), key(&new), 13), Noted::Known, "and again");
+    assert_eq!(note(store, &peer(), Some(&new), told("n1"), 14), Noted::Known, "its ack was lost");
     // The key first, then the notification, then another change.
-    assert_eq!(note(store, &peer(), Some(&new), Some(&newest), 20), Noted::New { seq: 2 });
-    assert_eq!(note(store, &peer(), None, None, 21), Noted::Known);
-    assert_eq!(note(store, &peer(), Some(&newest), None, 30), Noted::New { seq: 3 });
+    assert_eq!(note(store, &peer(), Some(&new), key(&newest), 20), Noted::New { seq: 2 });
+    assert_eq!(note(store, &peer(), None, told("n2"), 21), Noted::Known);
+    assert_eq!(note(store, &peer(), Some(&newest), told("n3"), 30), Noted::New { seq: 3 });
+    assert_eq!(note(store, &peer(), Some(&newest), told("n1"), 31), Noted::Known, "an old one, again");
     // Peers have nothing to do with each other.
-    assert_eq!(note(store, "other@s.whatsapp.net", None, Some(&new), 40), Noted::New { seq: 4 });
+    assert_eq!(note(store, "other@s.whatsapp.net", None, key(&new), 40), Noted::New { seq: 4 });
 
     let events = begin(store).unconfirmed_identity_changes(10).expect("events");
     let first = IdentityEvent {
@@ -74,12 +77,16 @@ pub fn identity_changes_make_one_notice(store: &mut dyn ClientStore) {
         peer: peer(),
         old: Some(old),
         new: Some(new),
-        announced: true,
+        announcement: Some("n1".to_owned()),
         at: 10,
         confirmed: false,
     };
     assert_eq!(events[0], first, "the missing key was filled in");
-    assert_eq!((events[1].old, events[1].new, events[1].announced), (Some(new), Some(newest), true));
+    let second = &events[1];
+    assert_eq!(
+        (second.old, second.new, second.announcement.as_deref()),
+        (Some(new), Some(newest), Some("n2"))
+    );
     commit(store, |tx| {
         tx.confirm_identity_change(1).expect("confirm");
         tx.confirm_identity_change(3).expect("confirm");
@@ -92,5 +99,5 @@ pub fn identity_changes_make_one_notice(store: &mut dyn ClientStore) {
         .map(|event| event.seq)
         .collect();
     assert_eq!(left, [2, 4]);
-    assert_eq!(note(store, &peer(), None, None, 50), Noted::Known, "confirmed, still known");
+    assert_eq!(note(store, &peer(), None, told("n3"), 50), Noted::Known, "confirmed, still known");
 }

@@ -26,7 +26,7 @@ use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
 
 use crate::{
     Account, BlockChange, ClientStore, Enlistment, Fact, HeldRetry, InboxMessage, MessageKey, OutboxMessage,
-    OwedAnswer, OwedClass, PeerRecord, Relation, RelationKind, StoreTx, Target,
+    OwedAnswer, OwedClass, PeerRecord, Relation, RelationKind, Sighting, StoreTx, Target,
 };
 
 pub use account::{
@@ -202,7 +202,7 @@ fn fill(tx: &mut dyn StoreTx) {
     tx.relate(&relation(Target::own(peer(), "out-1"), RelationKind::Reaction, "r-1", 1)).expect("relate");
     tx.owe(&receipt("in-1")).expect("owe");
     tx.change_block("491701234567@s.whatsapp.net", BlockChange::Block, Some("hash-1")).expect("block");
-    tx.note_identity_change(&peer(), None, Some(&key(3).public()), 100).expect("identity event");
+    tx.note_identity_change(&peer(), None, Sighting::Key(&key(3).public()), 100).expect("identity event");
     let verified = PeerRecord { verified: Some(key(3).public()), ..PeerRecord::default() };
     tx.set_peer(&peer(), &verified).expect("peer");
     tx.hold_retry(&peer(), &HeldRetry { id: "out-1".into(), count: 1, t: 100 }).expect("retry");
@@ -230,7 +230,7 @@ fn change(tx: &mut dyn StoreTx) {
     tx.owe(&receipt("bad-1")).expect("owe");
     tx.settle(&[1]).expect("settle");
     tx.replace_blocklist(&[], None).expect("blocklist");
-    tx.note_identity_change(&peer(), None, Some(&key(4).public()), 102).expect("identity event");
+    tx.note_identity_change(&peer(), None, Sighting::Key(&key(4).public()), 102).expect("identity event");
     tx.confirm_identity_change(1).expect("confirm");
     let held =
         PeerRecord { was_verified: Some(key(3).public()), held_since: Some(102), ..PeerRecord::default() };

@@ -7,7 +7,7 @@ use crate::identity_events::{Learnt, learn};
 use crate::{
     Advanced, BlockChange, Blocklist, IdentityEvent, IdentityEvents, Inbox, InboxEntry, InboxMessage,
     MessageKey, Noted, OutState, OutTimes, Outbox, OutboxEntry, OutboxMessage, Owed, OwedAnswer, OwedEntry,
-    Progress, Recrypt, Seen, StoreError, Stored, Undecryptable,
+    Progress, Recrypt, Seen, Sighting, StoreError, Stored, Undecryptable,
 };
 
 impl Inbox for MemoryTx<'_> {
@@ -280,12 +280,20 @@ impl IdentityEvents for MemoryTx<'_> {
         &mut self,
         peer: &str,
         old: Option<&PublicKey>,
-        new: Option<&PublicKey>,
+        sighting: Sighting<'_>,
         at: u64,
     ) -> Result<Noted, StoreError> {
+        let known = |event: &IdentityEvent| {
+            event.peer == peer
+                && sighting.notification().is_some()
+                && event.announcement.as_deref() == sighting.notification()
+        };
+        if self.tables.identity_events.iter().any(|(_, event)| known(event)) {
+            return Ok(Noted::Known);
+        }
         let events = self.tables.identity_events.iter().rev().map(|(_, event)| event);
         let latest = { events }.find(|event| event.peer == peer).cloned();
-        match learn(latest, old, new) {
+        match learn(latest, old, sighting) {
             Learnt::Known => Ok(Noted::Known),
             Learnt::More(event) => {
                 self.tables.identity_events.put(event.seq, event);
@@ -297,8 +305,8 @@ impl IdentityEvents for MemoryTx<'_> {
                     seq,
                     peer: peer.to_owned(),
                     old: old.copied(),
-                    new: new.copied(),
-                    announced: new.is_none(),
+                    new: sighting.key().copied(),
+                    announcement: sighting.notification().map(str::to_owned),
                     at,
                     confirmed: false,
                 };

@@ -7,7 +7,7 @@ use super::tx::{SqliteTx, public_key, rows, signed, unsigned};
 use crate::identity_events::{Learnt, learn};
 use crate::{
     BlockChange, Blocklist, IdentityEvent, IdentityEvents, Noted, Owed, OwedAnswer, OwedClass, OwedEntry,
-    StoreError,
+    Sighting, StoreError,
 };
 
 fn owed_entry(row: &Row<'_>) -> rusqlite::Result<Option<OwedEntry>> {
@@ -102,17 +102,17 @@ impl Blocklist for SqliteTx<'_> {
     }
 }
 
-type EventColumns = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, bool, i64, bool);
+type EventColumns = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, Option<String>, i64, bool);
 
 fn event(columns: EventColumns) -> Result<IdentityEvent, StoreError> {
-    let (seq, peer, old, new, announced, at, confirmed) = columns;
+    let (seq, peer, old, new, announcement, at, confirmed) = columns;
     let key = |bytes: Option<Vec<u8>>| bytes.map(|bytes| public_key("identity event", &bytes)).transpose();
     Ok(IdentityEvent {
         seq: unsigned(seq),
         peer,
         old: key(old)?,
         new: key(new)?,
-        announced,
+        announcement,
         at: unsigned(at),
         confirmed,
     })
@@ -123,28 +123,34 @@ impl IdentityEvents for SqliteTx<'_> {
         &mut self,
         peer: &str,
         old: Option<&PublicKey>,
-        new: Option<&PublicKey>,
+        sighting: Sighting<'_>,
         at: u64,
     ) -> Result<Noted, StoreError> {
-        let sql = "SELECT seq, peer, old_key, new_key, announced, at, confirmed FROM identity_event WHERE peer = ?1 \
+        if let Some(id) = sighting.notification() {
+            let sql = "SELECT 1 FROM identity_event WHERE peer = ?1 AND announcement = ?2";
+            if self.one("read identity events", sql, [peer, id], |_| Ok(()))?.is_some() {
+                return Ok(Noted::Known);
+            }
+        }
+        let sql = "SELECT seq, peer, old_key, new_key, announcement, at, confirmed FROM identity_event WHERE peer = ?1 \
                    ORDER BY seq DESC LIMIT 1";
         let latest = self.one("read identity events", sql, [peer], |row| EventColumns::try_from(row))?;
-        match learn(latest.map(event).transpose()?, old, new) {
+        match learn(latest.map(event).transpose()?, old, sighting) {
             Learnt::Known => Ok(Noted::Known),
-            Learnt::More(IdentityEvent { seq, old, new, announced, .. }) => {
+            Learnt::More(IdentityEvent { seq, old, new, announcement, .. }) => {
                 let sql =
-                    "UPDATE identity_event SET old_key = ?2, new_key = ?3, announced = ?4 WHERE seq = ?1";
+                    "UPDATE identity_event SET old_key = ?2, new_key = ?3, announcement = ?4 WHERE seq = ?1";
                 let (old, new) = (old.map(|key| *key.as_bytes()), new.map(|key| *key.as_bytes()));
-                self.run("note an identity change", sql, (signed(seq), old, new, announced))?;
+                self.run("note an identity change", sql, (signed(seq), old, new, announcement))?;
                 Ok(Noted::Known)
             }
             Learnt::New => {
-                let sql = "INSERT INTO identity_event (peer, old_key, new_key, announced, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+                let sql = "INSERT INTO identity_event (peer, old_key, new_key, announcement, at) VALUES (?1, ?2, ?3, ?4, ?5)";
                 let columns = (
                     peer,
                     old.map(PublicKey::as_bytes),
-                    new.map(PublicKey::as_bytes),
-                    new.is_none(),
+                    sighting.key().map(PublicKey::as_bytes),
+                    sighting.notification(),
                     signed(at),
                 );
                 self.run("note an identity change", sql, columns)?;
@@ -154,7 +160,7 @@ impl IdentityEvents for SqliteTx<'_> {
     }
 
     fn unconfirmed_identity_changes(&self, limit: usize) -> Result<Vec<IdentityEvent>, StoreError> {
-        let sql = "SELECT seq, peer, old_key, new_key, announced, at, confirmed FROM identity_event \
+        let sql = "SELECT seq, peer, old_key, new_key, announcement, at, confirmed FROM identity_event \
                    WHERE confirmed = 0 ORDER BY seq LIMIT ?1";
         let found =
             self.all("read identity events", sql, [rows(limit)], |row| EventColumns::try_from(row))?;

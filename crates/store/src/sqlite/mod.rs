@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_relations.sql"),
     include_str!("../../migrations/0004_trail.sql"),
     include_str!("../../migrations/0005_lineage.sql"),
+    include_str!("../../migrations/0006_announcements.sql"),
 ];
 
 /// How long to wait for another process that is just closing the same store.
