@@ -162,21 +162,21 @@ impl Tx<'_> {
         Ok(waiting)
     }
 
-    /// Removes the oldest of the entries up to position `last` and gives its position.
+    /// Removes the oldest of the entries up to position `last`, of one type if there is one given, and gives its position.
     pub(crate) fn take_oldest_mail(
         &self,
         user: UserId,
-        class: MailClass,
+        (class, kind): (MailClass, Option<&str>),
         peer: &Jid,
         id: &str,
         last: i64,
     ) -> Result<Vec<i64>, SandboxError> {
         let mut delete = self.0.prepare_cached(
             "DELETE FROM mailbox WHERE seq = (SELECT min(seq) FROM mailbox WHERE user = ?1 AND id = ?2 AND class = ?3 \
-             AND peer = ?4 AND seq <= ?5) RETURNING seq",
+             AND peer = ?4 AND seq <= ?5 AND (?6 IS NULL OR kind = ?6)) RETURNING seq",
         )?;
-        let rows =
-            delete.query_map((user.0, id, class.as_str(), peer.to_string(), last), |row| row.get(0))?;
+        let columns = (user.0, id, class.as_str(), peer.to_string(), last, kind);
+        let rows = delete.query_map(columns, |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -192,23 +192,6 @@ impl Tx<'_> {
             "DELETE FROM mailbox WHERE user = ?1 AND id = ?2 AND class = ?3 AND peer = ?4 RETURNING seq",
         )?;
         let rows = delete.query_map((user.0, id, class.as_str(), peer.to_string()), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// As [`take_mail`](Self::take_mail), of one type only.
-    pub(crate) fn take_mail_of(
-        &self,
-        user: UserId,
-        class: MailClass,
-        peer: &Jid,
-        id: &str,
-        kind: &str,
-    ) -> Result<Vec<i64>, SandboxError> {
-        let mut delete = self.0.prepare_cached(
-            "DELETE FROM mailbox WHERE user = ?1 AND id = ?2 AND class = ?3 AND peer = ?4 AND kind = ?5 RETURNING seq",
-        )?;
-        let rows =
-            delete.query_map((user.0, id, class.as_str(), peer.to_string(), kind), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

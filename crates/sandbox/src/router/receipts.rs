@@ -129,18 +129,18 @@ impl State {
             AckClass::Notification => MailClass::Notification,
             _ => return Ok(Outcome::default()),
         };
+        // What is asked for again, and what asks again, comes under the same id: the ack is that of what was sent first.
+        let sent = self.router.last_delivered(who.user);
         let taken = self.db.write(|tx| {
+            let take = |kind| tx.take_oldest_mail(who.user, (class, kind), &ack.to, &ack.id, sent);
             if class == MailClass::Receipt {
                 // A delivered and a read receipt of one message have the same id; the type tells them apart.
-                let kind = ack.kind.as_deref().unwrap_or_default();
-                let exact = tx.take_mail_of(who.user, class, &ack.to, &ack.id, kind)?;
+                let exact = take(Some(ack.kind.as_deref().unwrap_or_default()))?;
                 if !exact.is_empty() {
                     return Ok(exact);
                 }
             }
-            // A message that is asked for again comes under the same id: the ack is that of the copy sent first.
-            let sent = self.router.last_delivered(who.user);
-            tx.take_oldest_mail(who.user, class, &ack.to, &ack.id, sent)
+            take(None)
         })?;
         let id = ack.id.clone();
         let kind = match (ack.error, taken.is_empty()) {
