@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landbridge_curve::PrivateKey;
 use landbridge_curve::PublicKey;
 use landbridge_signal::{
-    BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionInfo, SignedPreKeyId,
+    Address, BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionInfo, SignedPreKeyId,
     SignedPreKeyPublic, TrustPolicy,
 };
 use landbridge_stanza::MessageId;
@@ -15,15 +15,14 @@ use landbridge_stanza::keys::{PreKey, SignedPreKey};
 use landbridge_stanza::message::MessageOut;
 use landbridge_stanza::receipt::ReceiptOut;
 use landbridge_stanza::retry::{Retry, RetryKeys};
-use landbridge_store::{HeldRetry, OutboxEntry, OwedClass, PeerRecord, Recrypt, StoreTx, TrailStep};
-use landbridge_wire::{Jid, Limits, decode_payload};
+use landbridge_store::{HeldRetry, OutboxEntry, PeerRecord, Recrypt, StoreTx, TrailStep};
+use landbridge_wire::{Jid, Limits, decode_payload, encode_payload};
 use tokio::sync::mpsc;
 
 use super::cipher::{Again, Maker, address, chat_of, store_failed};
 use super::receive::{Receiver, Why};
 use crate::error::{Error, Reaction};
 use crate::event::Event;
-use crate::receipts::owe;
 use crate::session::Session;
 use crate::trust::Notice;
 
@@ -148,10 +147,10 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
                 continue;
             }
         }
+        // Not owed: two requests for one message have the same ack, and each gets its own. One that is lost brings the
+        // request again, which is answered with the same bytes.
         let node = ack.to_node(&session.inner.profile);
-        let owed = owe(&session.inner, OwedClass::Ack, &ack.to, ack.participant.as_ref(), &ack.id, &node)?;
-        session.inner.vault.write(move |tx| tx.owe(&owed).map(drop).map_err(Error::from)).await?;
-        session.owed_news.notify_one();
+        session.write(encode_payload(&node, &session.inner.encode_options)?).await?;
     }
     Ok(())
 }
@@ -250,6 +249,14 @@ enum Rebuilt {
     JustNow,
 }
 
+/// Whether keys are those of an installation that the peer has replaced since: the request lay in the mailbox meanwhile.
+fn is_past(tx: &dyn StoreTx, chat: &str, whom: &Address, keys: Option<&RetryKeys>) -> Result<bool, Error> {
+    let Some(keys) = keys else { return Ok(false) };
+    let shown = PublicKey::from_bytes(keys.identity);
+    let current = tx.remote_identity(whom).map_err(store_failed)?;
+    Ok(current != Some(shown) && tx.was_replaced(chat, &shown)?)
+}
+
 /// Decides on one request, in one transaction.
 struct Judge {
     wish: Wish,
@@ -334,8 +341,10 @@ impl Judge {
         let lately = record.rebuilt_at.is_some_and(|at| now < at.saturating_add(self.rebuild_every));
         let mut session = tx.load_session(&whom).map_err(store_failed)?.and_then(|record| record.info());
         let (registration, keys) = match self.wish.installation.take() {
-            Some((registration, keys)) => (Some(registration), keys),
-            None => (None, None),
+            Some((registration, keys)) if !is_past(tx, chat, &whom, keys.as_ref())? => {
+                (Some(registration), keys)
+            }
+            _ => (None, None),
         };
         let another = |info: &SessionInfo| {
             registration.is_some_and(|registration| registration != info.remote_registration_id)

@@ -129,7 +129,8 @@ impl State {
             AckClass::Notification => MailClass::Notification,
             _ => return Ok(Outcome::default()),
         };
-        // What is asked for again, and what asks again, comes under the same id: the ack is that of what was sent first.
+        // What is asked for again, and what asks again, comes under the same id: an ack is for the one sent first, since
+        // the client may not have seen the other yet.
         let sent = self.router.last_delivered(who.user);
         let taken = self.db.write(|tx| {
             let take = |kind| tx.take_oldest_mail(who.user, (class, kind), &ack.to, &ack.id, sent);
