@@ -404,8 +404,13 @@ async fn h_thirty_day_expiry() {
     story.sandbox.handle().advance_clock(31 * 86_400).unwrap();
     let refused = story.alice.connect().await.unwrap_err();
     assert_eq!(refused.reaction(), Reaction::Reenlist, "{}", refused.chain());
+    let gone = event(&mut story.events, |event| match event {
+        Event::MustReenlist { address } => Some(address.clone()),
+        _ => None,
+    });
+    assert_eq!(gone.await, before);
     // The same keys, and a new account.
-    let after = story.alice.enlist("alice", 1).await.unwrap();
+    let after = story.alice.reenlist().await.unwrap();
     assert_ne!(after, before);
     story.own = after;
     story.connect().await;
