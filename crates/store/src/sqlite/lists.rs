@@ -138,14 +138,15 @@ impl IdentityEvents for SqliteTx<'_> {
         match learn(latest.map(event).transpose()?, old, sighting) {
             Learnt::Known => Ok(Noted::Known),
             Learnt::More(IdentityEvent { seq, old, new, announcement, .. }) => {
-                let sql =
-                    "UPDATE identity_event SET old_key = ?2, new_key = ?3, announcement = ?4 WHERE seq = ?1";
+                let sql = "UPDATE identity_event SET old_key = ?2, new_key = ?3, announced = ?4 IS NOT NULL, announcement = ?4 \
+                     WHERE seq = ?1";
                 let (old, new) = (old.map(|key| *key.as_bytes()), new.map(|key| *key.as_bytes()));
                 self.run("note an identity change", sql, (signed(seq), old, new, announcement))?;
                 Ok(Noted::Known)
             }
             Learnt::New => {
-                let sql = "INSERT INTO identity_event (peer, old_key, new_key, announcement, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+                let sql = "INSERT INTO identity_event (peer, old_key, new_key, announced, announcement, at) \
+                           VALUES (?1, ?2, ?3, ?4 IS NOT NULL, ?4, ?5)";
                 let columns = (
                     peer,
                     old.map(PublicKey::as_bytes),
