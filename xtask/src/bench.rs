@@ -32,6 +32,8 @@ enum Part {
     Facade,
     /// Whole round trips between client, sandbox and phone over TCP.
     EndToEnd,
+    /// Bytes of sessions and messages in a client's store, and how fast a full mailbox drains.
+    Stores,
     /// Thousands of clients that connect, lose their server and come back; a hundred pairs at once.
     Crowd,
     /// Cold build time of crate `landbridge`, crates in its tree, size of the program.
@@ -51,6 +53,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             Part::Crypto => peers(&["crypto"])?,
             Part::Facade => peers(&["facade"])?,
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,
+            Part::Stores => example("landbridge-cli", "stores")?,
             Part::Crowd => example("landbridge-cli", "crowd")?,
             Part::Build => build()?,
         }
