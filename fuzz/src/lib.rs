@@ -107,7 +107,7 @@ targets! {
     "stanza_payload" 4096 stanza::payload, stanza::payload_seeds, "typed stanzas from the wire are stable";
     "stanza_built" 1024 stanza::built, stanza::built_seeds, "typed stanzas from built nodes are stable";
     "client_sandbox" 512 client_sandbox::run, client_sandbox::seeds, "client, phone, sandbox: all is shown once, whatever happens";
-    "config" 4096 config::run, config::seeds, "configuration: reprints, no unknown key passes, one line says what is wrong";
+    "config" 8192 config::run, config::seeds, "configuration: reprints, no unknown key passes, one line says what is wrong";
     "media_file" 4096 media::file, media::file_seeds, "files: only the one that the message names opens, however cut";
     "media_claim" 512 media::claim, media::claim_seeds, "what a message says of a file: whole, or refused";
     "media_range" 64 media::range, media::range_seeds, "parts of a film: its own bytes, or refused";
