@@ -22,6 +22,10 @@ use crate::report::Report;
 
 /// A life that has not ended by then is stuck.
 const LIFE: Duration = Duration::from_secs(120);
+/// How long what an orderly life has answered may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+/// Lives that may follow an orderly one to take what it had answered too late.
+const MORE_LIVES: usize = 3;
 /// So many phones write with the client in each life: one that begins the conversation, and one that waits for the client.
 const ACTIVE: usize = 2;
 const SIGKILL: i32 = 9;
@@ -257,6 +261,25 @@ impl World {
     /// What a phone shows.
     pub(crate) fn screen(&self, phone: &Phone) -> Result<Vec<PhoneMessage>, KillError> {
         self.sandbox.handle().phone_messages(&phone.number).doing("read a phone")
+    }
+
+    /// Lets another orderly life follow if the last one had answered what the server did not read any more: its mailbox
+    /// has it still.
+    pub(crate) async fn settle(&mut self, partner: &Partner) -> Result<(), KillError> {
+        for _ in 0..MORE_LIVES {
+            let mut all = true;
+            for phone in &self.phones {
+                match tokio::time::timeout(ON_ITS_WAY, self.delivered(phone)).await {
+                    Ok(delivered) => delivered?,
+                    Err(_) => all = false,
+                }
+            }
+            if all {
+                return Ok(());
+            }
+            self.life(partner, 0, End::Orderly).await?;
+        }
+        Ok(())
     }
 
     /// Checks everything after an orderly life.
