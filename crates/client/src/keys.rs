@@ -59,12 +59,15 @@ async fn fetch_locked(inner: &Arc<Inner>, peer: &Jid) -> Result<PeerKeys, Error>
     let session = inner.session()?;
     let whom = address(peer);
     // A peer who is known and has no session is one whose session was dropped, for the identity changed.
-    let changed = move |tx: &mut dyn StoreTx| {
-        let known = tx.remote_identity(&whom).map_err(store_failed)?.is_some();
-        Ok::<_, Error>(known && !has_session(tx, &whom)?)
+    let known = move |tx: &mut dyn StoreTx| {
+        let known = tx.remote_identity(&whom).map_err(store_failed)?;
+        Ok::<_, Error>((known, has_session(tx, &whom)?))
     };
-    let reason =
-        if inner.vault.read(changed).await? { FetchReason::IdentityChanged } else { FetchReason::NoSession };
+    let (known, session_is_there) = inner.vault.read(known).await?;
+    let reason = match known {
+        Some(_) if !session_is_there => FetchReason::IdentityChanged,
+        _ => FetchReason::NoSession,
+    };
     let request = FetchKeys { users: vec![FetchUser { jid: peer.clone(), reason }] };
     let users = session.request(REQUEST, &request).await?;
     let user = users.into_iter().find(|user| user.jid.same_user(peer));
@@ -76,13 +79,24 @@ async fn fetch_locked(inner: &Arc<Inner>, peer: &Jid) -> Result<PeerKeys, Error>
         registration_id: bundle.registration_id,
         one_time: if bundle.prekey.is_some() { OneTimeKey::Used } else { OneTimeKey::Exhausted },
     };
-    begin(inner, peer, bundle).await?;
+    begin(inner, peer, bundle, known).await?;
     Ok(keys)
 }
 
-async fn begin(inner: &Arc<Inner>, peer: &Jid, bundle: PreKeyBundle) -> Result<(), Error> {
+/// Begins a session, unless the peer has shown another identity than that of the bundle since it was asked for, when
+/// `before` was known: then the bundle is older.
+async fn begin(
+    inner: &Arc<Inner>,
+    peer: &Jid,
+    bundle: PreKeyBundle,
+    before: Option<PublicKey>,
+) -> Result<(), Error> {
     let (notice, mut rng, jid) = (Notice::new(inner), inner.rng.fork(), peer.clone());
     let step = move |tx: &mut dyn StoreTx| {
+        let present = tx.remote_identity(&address(&jid)).map_err(store_failed)?;
+        if present != before && present != Some(bundle.identity) {
+            return Ok(None);
+        }
         let begun = landbridge_signal::process_bundle(
             tx.as_signal_store(),
             &address(&jid),
