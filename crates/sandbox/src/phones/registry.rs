@@ -64,7 +64,7 @@ impl Phones {
     /// Removes the file of a store that is closed, and what SQLite may have left beside it.
     fn remove_store(&self, number: &str) -> Result<(), PhoneError> {
         let Some(dir) = &self.data_dir else { return Ok(()) };
-        for beside in ["", "-wal", "-shm", "-journal"] {
+        for beside in ["", "-wal", "-shm", "-journal", "-epoch"] {
             match std::fs::remove_file(dir.join(format!("{}{beside}", file_name(number)))) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(PhoneError::Remove(error));
