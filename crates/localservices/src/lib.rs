@@ -1,0 +1,1 @@
+//! Services that a test starts for itself and that end with it.
