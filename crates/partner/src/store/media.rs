@@ -105,6 +105,18 @@ pub enum Committed {
     Gone,
 }
 
+/// Whether an upload may be appended to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must decide every case")]
+pub enum Claimed {
+    /// By the one who asked, until the end of the lease.
+    Yes,
+    /// Somebody else has it.
+    Taken,
+    /// There is no such upload to append to: it is complete, given up or over.
+    Gone,
+}
+
 /// Bytes that nobody can reach any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "made by store backends")]
@@ -144,6 +156,26 @@ pub trait MediaIndex: Send + Sync {
     /// [`StoreError`].
     async fn upload(&self, user_id: &str, id: &str, now: u64) -> Result<Option<UploadRow>, StoreError>;
 
+    /// Lets `owner`, and nobody else, append to an upload until `lease_ends`; from the one who has it already, moves the
+    /// end. An upload that is held is not [garbage](Self::garbage). One that is not [resumable](Resumable) is over when
+    /// its lease is: its `expires_at` moves along.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn claim_upload(
+        &self,
+        id: &str,
+        owner: &str,
+        now: u64,
+        lease_ends: u64,
+    ) -> Result<Claimed, StoreError>;
+
+    /// Gives an upload back before the lease ends, if `owner` has it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn release_upload(&self, id: &str, owner: &str) -> Result<(), StoreError>;
+
     /// Makes an upload, whose bytes are published, an object. From here on it is served.
     ///
     /// # Errors
@@ -179,7 +211,7 @@ pub trait MediaIndex: Send + Sync {
     /// [`StoreError`].
     async fn delete_media(&self, user_id: &str, name: &str, now: u64) -> Result<Deleted, StoreError>;
 
-    /// Up to `limit` pieces of garbage.
+    /// Up to `limit` pieces of garbage, without the uploads that somebody holds.
     ///
     /// # Errors
     /// [`StoreError`].

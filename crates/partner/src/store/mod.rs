@@ -16,8 +16,8 @@ use thiserror::Error;
 use crate::wake::{Delivery, WakeKind, WakeTarget};
 
 pub use media::{
-    Begun, Committed, Complete, Deleted, Garbage, MediaIndex, MediaRow, MediaTotals, Quota, Resumable,
-    UploadRow,
+    Begun, Claimed, Committed, Complete, Deleted, Garbage, MediaIndex, MediaRow, MediaTotals, Quota,
+    Resumable, UploadRow,
 };
 pub use sqlite::{OpenError, SqliteStore};
 

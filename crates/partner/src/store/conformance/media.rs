@@ -3,7 +3,8 @@
 use super::{DONE, T};
 use crate::media::RETENTION_MS;
 use crate::store::{
-    Begun, Committed, Complete, Deleted, Garbage, MediaRow, MediaTotals, Quota, Resumable, Store, UploadRow,
+    Begun, Claimed, Committed, Complete, Deleted, Garbage, MediaRow, MediaTotals, Quota, Resumable, Store,
+    UploadRow,
 };
 
 const QUOTA: Quota = Quota { per_day: 1000, stored: 1000, parallel: 2 };
@@ -128,4 +129,58 @@ pub async fn expired_and_deleted_media_are_garbage(store: &dyn Store) {
     store.forget_user("1").await.expect(DONE);
     assert_eq!(object(store, "name-d", T + RETENTION_MS).await, None);
     assert!(garbage(T + RETENTION_MS).await.contains(&media("d")));
+}
+
+async fn claim(store: &dyn Store, id: &str, owner: &str, now: u64) -> Claimed {
+    store.claim_upload(id, owner, now, now + 1000).await.expect(DONE)
+}
+
+/// Until the end of the lease, which the holder may move, or until it is given back.
+pub async fn an_upload_is_held_by_one(store: &dyn Store) {
+    assert_eq!(claim(store, "a", "x", T).await, Claimed::Gone, "it has not begun");
+    begin(store, &upload("1", "a", "a", 100), T).await;
+    assert_eq!(claim(store, "a", "x", T).await, Claimed::Yes);
+    assert_eq!(claim(store, "a", "y", T + 999).await, Claimed::Taken);
+    assert_eq!(claim(store, "a", "x", T + 999).await, Claimed::Yes, "the end moves");
+    assert_eq!(claim(store, "a", "y", T + 1998).await, Claimed::Taken);
+    assert_eq!(claim(store, "a", "y", T + 1999).await, Claimed::Yes, "the lease has ended");
+    assert_eq!(claim(store, "a", "x", T + 2000).await, Claimed::Taken, "the earlier holder finds out");
+    store.release_upload("a", "x").await.expect(DONE);
+    assert_eq!(claim(store, "a", "x", T + 2000).await, Claimed::Taken, "it was not theirs to give back");
+    store.release_upload("a", "y").await.expect(DONE);
+    store.release_upload("a", "y").await.expect(DONE);
+    assert_eq!(claim(store, "a", "x", T + 2000).await, Claimed::Yes);
+    assert_eq!(commit(store, "a", T + 2000).await, Committed::New);
+    assert_eq!(claim(store, "a", "x", T + 2000).await, Claimed::Gone, "it is complete");
+}
+
+/// Whoever still writes finds out that it is for nothing, and only then the bytes go.
+pub async fn what_is_held_is_not_garbage(store: &dyn Store) {
+    begin(store, &upload("1", "a", "a", 100), T).await;
+    assert_eq!(claim(store, "a", "x", T).await, Claimed::Yes);
+    store.abort_upload("a").await.expect(DONE);
+    assert_eq!(store.garbage(T, 100).await.expect(DONE), []);
+    assert_eq!(claim(store, "a", "x", T).await, Claimed::Gone);
+    let dropped = Garbage::Upload { id: "a".to_owned(), name: "name-a".to_owned() };
+    assert_eq!(store.garbage(T + 1000, 100).await.expect(DONE), std::slice::from_ref(&dropped));
+    store.release_upload("a", "x").await.expect(DONE);
+    assert_eq!(store.garbage(T, 100).await.expect(DONE), [dropped]);
+}
+
+/// Its request is over, or the server that had it: it counts no more, and cannot be completed.
+pub async fn a_plain_upload_ends_with_its_lease(store: &dyn Store) {
+    let plain =
+        |id: &str| UploadRow { resumable: Resumable::No, expires_at: T + 500, ..upload("1", id, id, 400) };
+    for id in ["a", "b"] {
+        assert_eq!(begin(store, &plain(id), T).await, Begun::New);
+        assert_eq!(claim(store, id, "x", T).await, Claimed::Yes);
+    }
+    assert_eq!(begin(store, &plain("c"), T + 999).await, Begun::OverQuota, "two at once");
+    assert_eq!(claim(store, "a", "x", T + 999).await, Claimed::Yes);
+    let dropped = Garbage::Upload { id: "b".to_owned(), name: "name-b".to_owned() };
+    assert_eq!(store.garbage(T + 1000, 100).await.expect(DONE), [dropped]);
+    assert_eq!(commit(store, "b", T + 1000).await, Committed::Gone);
+    assert_eq!(commit(store, "a", T + 1000).await, Committed::New);
+    let next = UploadRow { expires_at: T + 1500, ..upload("1", "c", "c", 200) };
+    assert_eq!(begin(store, &next, T + 1000).await, Begun::New);
 }

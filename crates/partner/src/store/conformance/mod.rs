@@ -15,8 +15,9 @@ use super::{Counted, MAX_TARGETS, Pushed, Settlement, Store, TargetPut, WAKE_LIF
 use crate::wake::{Delivery, WakeKind, WakeTarget};
 
 pub use media::{
-    a_quota_counts_what_is_there_and_what_is_coming, an_upload_becomes_an_object_once,
-    expired_and_deleted_media_are_garbage, media_of_others_are_not_found, the_day_counts_what_was_deleted,
+    a_plain_upload_ends_with_its_lease, a_quota_counts_what_is_there_and_what_is_coming,
+    an_upload_becomes_an_object_once, an_upload_is_held_by_one, expired_and_deleted_media_are_garbage,
+    media_of_others_are_not_found, the_day_counts_what_was_deleted, what_is_held_is_not_garbage,
 };
 
 /// Makes a `#[tokio::test]` of each case of the [suite](crate::store::conformance); the argument gives an empty store.
@@ -42,6 +43,9 @@ macro_rules! store_conformance {
             a_quota_counts_what_is_there_and_what_is_coming
             the_day_counts_what_was_deleted
             expired_and_deleted_media_are_garbage
+            an_upload_is_held_by_one
+            what_is_held_is_not_garbage
+            a_plain_upload_ends_with_its_lease
         }
     };
     (@cases $empty:expr => $($case:ident)*) => {

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{SqliteStore, int, uint};
 use crate::store::{
-    Begun, Committed, Complete, Deleted, Garbage, MediaIndex, MediaRow, MediaTotals, Quota, Resumable,
-    StoreError, UploadRow,
+    Begun, Claimed, Committed, Complete, Deleted, Garbage, MediaIndex, MediaRow, MediaTotals, Quota,
+    Resumable, StoreError, UploadRow,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -28,6 +28,28 @@ impl MediaIndex for SqliteStore {
         let (user_id, id) = (user_id.to_owned(), id.to_owned());
         let found = self.writer.call(move |db| find_upload(db, &id, now)).await?;
         Ok(found.map(|(upload, _)| upload).filter(|upload| upload.user_id == user_id))
+    }
+
+    async fn claim_upload(
+        &self,
+        id: &str,
+        owner: &str,
+        now: u64,
+        lease_ends: u64,
+    ) -> Result<Claimed, StoreError> {
+        let (id, owner) = (id.to_owned(), owner.to_owned());
+        self.writer.call(move |db| claim(db, &id, &owner, now, lease_ends)).await
+    }
+
+    async fn release_upload(&self, id: &str, owner: &str) -> Result<(), StoreError> {
+        let (id, owner) = (id.to_owned(), owner.to_owned());
+        self.writer
+            .call(move |db| {
+                let sql = "UPDATE uploads SET leased_until = 0 WHERE id = ?1 AND holder = ?2";
+                db.prepare_cached(sql)?.execute([&id, &owner])?;
+                Ok(())
+            })
+            .await
     }
 
     async fn commit_upload(&self, id: &str, now: u64) -> Result<Committed, StoreError> {
@@ -170,20 +192,21 @@ fn begin(db: &Connection, upload: &UploadRow, quota: Quota, now: u64) -> rusqlit
 fn insert_upload(db: &Connection, upload: &UploadRow, now: u64) -> rusqlite::Result<()> {
     let UploadRow { id, user_id, media, resumable, complete, expires_at } = upload;
     let (resumable, complete) = (*resumable == Resumable::Yes, *complete == Complete::Yes);
-    db.prepare_cached("INSERT INTO uploads VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?.execute(
-        params![
-            id,
-            user_id,
-            media.sha256,
-            int(media.size),
-            media.reference,
-            media.name,
-            resumable,
-            complete,
-            int(now),
-            int(*expires_at)
-        ],
-    )?;
+    let sql = "INSERT INTO uploads
+                   (id, user_id, sha256, size, reference, name, resumable, complete, created_at, expires_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    db.prepare_cached(sql)?.execute(params![
+        id,
+        user_id,
+        media.sha256,
+        int(media.size),
+        media.reference,
+        media.name,
+        resumable,
+        complete,
+        int(now),
+        int(*expires_at)
+    ])?;
     Ok(())
 }
 
@@ -208,6 +231,18 @@ fn find_upload(db: &Connection, id: &str, now: u64) -> rusqlite::Result<Option<(
             Ok((upload, uint(row.get(8)?)))
         })
         .optional()
+}
+
+fn claim(db: &Connection, id: &str, owner: &str, now: u64, lease_ends: u64) -> rusqlite::Result<Claimed> {
+    let sql = "UPDATE uploads SET holder = ?2, leased_until = ?4,
+                      expires_at = CASE resumable WHEN 0 THEN ?4 ELSE expires_at END
+               WHERE id = ?1 AND complete = 0 AND expires_at > ?3 AND (leased_until <= ?3 OR holder = ?2)";
+    if db.prepare_cached(sql)?.execute(params![id, owner, int(now), int(lease_ends)])? > 0 {
+        return Ok(Claimed::Yes);
+    }
+    let unfinished = "SELECT 1 FROM uploads WHERE id = ?1 AND complete = 0 AND expires_at > ?2";
+    let there = db.prepare_cached(unfinished)?.exists(params![id, int(now)])?;
+    Ok(if there { Claimed::Taken } else { Claimed::Gone })
 }
 
 fn commit(db: &Connection, id: &str, now: u64) -> rusqlite::Result<Committed> {
@@ -242,7 +277,9 @@ fn garbage(db: &Connection, now: u64, limit: u32) -> rusqlite::Result<Vec<Garbag
     // The bytes of a complete upload are its object's.
     db.prepare_cached("DELETE FROM uploads WHERE expires_at <= ?1 AND complete = 1")?.execute([int(now)])?;
     let uploads = db
-        .prepare_cached("SELECT id, name FROM uploads WHERE expires_at <= ?1 LIMIT ?2")?
+        .prepare_cached(
+            "SELECT id, name FROM uploads WHERE expires_at <= ?1 AND leased_until <= ?1 LIMIT ?2",
+        )?
         .query_map(params![int(now), limit], |row| {
             Ok(Garbage::Upload { id: row.get(0)?, name: row.get(1)? })
         })?

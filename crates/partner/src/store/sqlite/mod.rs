@@ -17,8 +17,11 @@ use writer::Writer;
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"LBpt");
 
 /// Schema changes, in order: entry n takes a file from schema n to n + 1.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../../migrations/0001_wakes.sql"), include_str!("../../../migrations/0002_media.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_wakes.sql"),
+    include_str!("../../../migrations/0002_media.sql"),
+    include_str!("../../../migrations/0003_upload_leases.sql"),
+];
 
 /// How long to wait for another process that is just closing the same file.
 const BUSY_WAIT: Duration = Duration::from_millis(500);
@@ -87,6 +90,7 @@ impl SqliteStore {
         connection
             .execute_batch(
                 "UPDATE deliveries SET leased_until = 0 WHERE leased_until > 0;
+                 UPDATE uploads SET leased_until = 0 WHERE leased_until > 0;
                  UPDATE uploads SET expires_at = 0 WHERE resumable = 0;",
             )
             .map_err(|cause| failed(cause.into()))?;
