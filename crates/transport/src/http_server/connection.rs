@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::guard::{Guarded, Watch};
 use super::service::Guard;
+use super::stalls::Stalls;
 use super::{HttpLimits, Security};
 use crate::stream::Prefixed;
 
@@ -109,7 +110,9 @@ async fn serve_one<T, S, B>(
     };
     let watch = Arc::new(Watch::default());
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits));
-    let service = Guard::new(service, peer, watch, limits.request_line);
+    let stalls = Arc::<Stalls>::default();
+    let watched = (protocol == Protocol::Http2).then(|| Arc::clone(&stalls));
+    let service = Guard::new(service, peer, watch, watched, limits.request_line);
     let outcome = match protocol {
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
@@ -140,11 +143,20 @@ async fn serve_one<T, S, B>(
                 .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(u32::try_from(limits.header_block).unwrap_or(u32::MAX));
             let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            let serving = async {
+                tokio::select! {
+                    outcome = connection.as_mut() => outcome,
+                    _ = closed.changed() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                }
+            };
             tokio::select! {
-                outcome = connection.as_mut() => outcome,
-                _ = closed.changed() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                outcome = serving => outcome,
+                () = stalls.longer_than(limits.stall) => {
+                    tracing::debug!(%peer, "closed: the peer does not read an answer");
+                    return;
                 }
             }
         }

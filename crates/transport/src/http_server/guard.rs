@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::HttpLimits;
+use super::frames::{FrameScanner, Seen};
 use super::head::HeadScanner;
 
 /// What the socket's guard and the service tell each other.
@@ -28,10 +29,21 @@ impl Default for Watch {
     }
 }
 
+/// What follows the bytes of a connection.
+enum Follower {
+    Http1(HeadScanner),
+    Http2 {
+        incoming: FrameScanner,
+        outgoing: FrameScanner,
+    },
+    /// Another protocol.
+    None,
+}
+
 pub(super) struct Guarded<S> {
     inner: S,
     watch: Arc<Watch>,
-    scanner: Option<HeadScanner>,
+    follower: Follower,
     header: Duration,
     idle: Duration,
     in_head: bool,
@@ -46,7 +58,11 @@ impl<S> Guarded<S> {
         Self {
             inner,
             watch,
-            scanner: http1.then(HeadScanner::default),
+            follower: if http1 {
+                Follower::Http1(HeadScanner::default())
+            } else {
+                Follower::Http2 { incoming: FrameScanner::of_client(), outgoing: FrameScanner::of_server() }
+            },
             header: limits.header,
             idle: limits.idle,
             in_head: false,
@@ -56,22 +72,48 @@ impl<S> Guarded<S> {
         }
     }
 
-    fn saw(&mut self, bytes: &[u8]) {
+    /// Bytes came in.
+    ///
+    /// # Errors
+    /// The peer goes too far.
+    fn came(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
         if self.watch.upgraded.load(Ordering::Relaxed) {
-            self.scanner = None;
+            self.follower = Follower::None;
             self.in_head = false;
         }
-        if let Some(scanner) = &mut self.scanner {
-            scanner.feed(bytes);
-            if let Some(number) = scanner.ambiguous() {
-                self.watch.ambiguous.store(number, Ordering::Relaxed);
+        match &mut self.follower {
+            Follower::Http1(scanner) => {
+                scanner.feed(bytes);
+                if let Some(number) = scanner.ambiguous() {
+                    self.watch.ambiguous.store(number, Ordering::Relaxed);
+                }
+                let in_head = scanner.in_head();
+                // The limit of a header block runs from its first byte; further bytes of it buy no time.
+                if in_head && !self.in_head {
+                    self.timer.as_mut().reset(Instant::now() + self.header);
+                }
+                self.in_head = in_head;
             }
-            let in_head = scanner.in_head();
-            // The limit of a header block runs from its first byte; further bytes of it buy no time.
-            if in_head && !self.in_head {
-                self.timer.as_mut().reset(Instant::now() + self.header);
-            }
-            self.in_head = in_head;
+            Follower::Http2 { incoming, .. } => match incoming.feed(bytes, Instant::now()) {
+                Seen::Work => {}
+                // Pings alone keep nothing open.
+                Seen::Upkeep => return Ok(()),
+                Seen::Flood(flood) => return Err(flood.as_str()),
+            },
+            Follower::None => {}
+        }
+        self.moved();
+        Ok(())
+    }
+
+    /// Bytes went out.
+    fn went(&mut self, bytes: &[u8]) {
+        self.stalled = None;
+        if let Follower::Http2 { outgoing, .. } = &mut self.follower
+            && outgoing.feed(bytes, Instant::now()) == Seen::Upkeep
+        {
+            // An answer to a ping is none to a request.
+            return;
         }
         self.moved();
     }
@@ -102,7 +144,20 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    /// Tells the peer why this is the end, if that can be said between two frames and without waiting.
+    fn part(&mut self, cx: &mut Context<'_>, why: &'static str) -> io::Error {
+        if let Follower::Http2 { incoming, outgoing } = &self.follower
+            && outgoing.at_boundary()
+            && Pin::new(&mut self.inner).poll_write(cx, &incoming.calm()).is_ready()
+        {
+            let _ = Pin::new(&mut self.inner).poll_flush(cx);
+        }
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -113,8 +168,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         match Pin::new(&mut this.inner).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
                 let fresh = buf.filled().get(before..).unwrap_or_default();
-                if !fresh.is_empty() {
-                    this.saw(fresh);
+                if !fresh.is_empty()
+                    && let Err(why) = this.came(fresh)
+                {
+                    return Poll::Ready(Err(this.part(cx, why)));
                 }
                 Poll::Ready(Ok(()))
             }
@@ -129,8 +186,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_write(cx, buf) {
             Poll::Ready(Ok(n)) => {
-                this.stalled = None;
-                this.moved();
+                this.went(buf.get(..n).unwrap_or(buf));
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -146,8 +202,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         let this = &mut *self;
         match Pin::new(&mut this.inner).poll_write_vectored(cx, bufs) {
             Poll::Ready(Ok(n)) => {
-                this.stalled = None;
-                this.moved();
+                let mut left = n;
+                for buf in bufs {
+                    let taken = left.min(buf.len());
+                    this.went(buf.get(..taken).unwrap_or_default());
+                    left -= taken;
+                    if left == 0 {
+                        break;
+                    }
+                }
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -6,7 +6,8 @@
 //! - sends nothing, or only a beginning that fits both protocols, for [`HttpLimits::first_byte`];
 //! - has begun a header block and does not end it within [`HttpLimits::header`];
 //! - moves no byte in either direction for [`HttpLimits::idle`];
-//! - does not read what it asked for within [`HttpLimits::stall`];
+//! - does not read what it asked for within [`HttpLimits::stall`], on the socket or on an HTTP/2 stream;
+//! - floods it with HTTP/2 frames that cost nothing to send: it is told to calm down first;
 //!
 //! answers 431 to header blocks that are too large, 414 to request lines that are too long, and 400 to requests that two
 //! readers may take for different ones (two lengths, bare line feeds, folded lines, other codings than `chunked`, not
@@ -31,9 +32,11 @@
 //! ```
 
 mod connection;
+mod frames;
 mod guard;
 mod head;
 mod service;
+mod stalls;
 #[cfg(feature = "tls-server")]
 mod tls;
 
@@ -62,7 +65,8 @@ pub struct HttpLimits {
     pub first_byte: Duration,
     /// From the first to the last byte of a header block. 10 s.
     pub header: Duration,
-    /// Without a byte in either direction. 75 s. Handlers that take longer must send something meanwhile.
+    /// Without a byte in either direction; pings and settings of HTTP/2 do not count. 75 s. Handlers that take longer
+    /// must send something meanwhile.
     pub idle: Duration,
     /// With bytes to send and a peer that takes none. 30 s.
     pub stall: Duration,

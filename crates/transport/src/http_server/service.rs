@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::PeerAddr;
 use super::guard::Watch;
+use super::stalls::Stalls;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
@@ -23,13 +24,21 @@ pub(super) struct Guard<S> {
     inner: S,
     peer: SocketAddr,
     watch: Arc<Watch>,
+    /// For answers that the socket's guard does not see stall.
+    stalls: Option<Arc<Stalls>>,
     request_line: usize,
     requests: AtomicU64,
 }
 
 impl<S> Guard<S> {
-    pub(super) fn new(inner: S, peer: SocketAddr, watch: Arc<Watch>, request_line: usize) -> Self {
-        Self { inner, peer, watch, request_line, requests: AtomicU64::new(0) }
+    pub(super) fn new(
+        inner: S,
+        peer: SocketAddr,
+        watch: Arc<Watch>,
+        stalls: Option<Arc<Stalls>>,
+        request_line: usize,
+    ) -> Self {
+        Self { inner, peer, watch, stalls, request_line, requests: AtomicU64::new(0) }
     }
 
     fn refusal(&self, request: &Request<Incoming>, number: u64) -> Option<StatusCode> {
@@ -67,7 +76,7 @@ where
         let close_after = http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
         request.extensions_mut().insert(PeerAddr(self.peer));
         let mut inner = self.inner.clone();
-        let watch = Arc::clone(&self.watch);
+        let (watch, stalls) = (Arc::clone(&self.watch), self.stalls.clone());
         Box::pin(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
             let mut response = inner.call(request).await.map_err(Into::into)?;
@@ -76,7 +85,13 @@ where
             } else if close_after {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+            Ok(response.map(|body| {
+                let body = body.map_err(Into::into).boxed_unsync();
+                match stalls {
+                    Some(stalls) => stalls.watch(body).boxed_unsync(),
+                    None => body,
+                }
+            }))
         })
     }
 }
