@@ -181,13 +181,16 @@ pub trait WakeQueue: Send + Sync {
         limit: u32,
     ) -> Result<Due<Vec<Delivery>>, StoreError>;
 
-    /// Says how a taken delivery ended. If a newer push has taken its place meanwhile, that one becomes due.
+    /// Says how a taken delivery ended. If a newer push has taken its place meanwhile, that one becomes due. If its
+    /// lease is no longer the taker's (it ended, or [`hurry`](Self::hurry) ended it), a
+    /// [`Retry`](Settlement::Retry) changes nothing: whoever takes it next decides.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), StoreError>;
 
-    /// Makes what waits for a device due now: it has just been heard of.
+    /// Makes what waits for a device due now: it has just opened a stream. What was taken for a stream
+    /// ([`WakeKind::Socket`]) and is not settled is due, too: whoever took it may have looked before there was one.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -69,6 +69,9 @@ pub struct Delivery {
     pub target: WakeTarget,
     /// Which setting of the target this is.
     pub target_version: u64,
+    /// When the lease ends under which it was taken, unix milliseconds: by it the store tells this attempt from a later
+    /// one of the same delivery.
+    pub lease_ends: u64,
 }
 
 impl Delivery {
@@ -82,7 +85,7 @@ impl Delivery {
 
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { user_id: _, device: _, wake_id, attempt, target, target_version: _ } = self;
+        let Self { user_id: _, device: _, wake_id, attempt, target, target_version: _, lease_ends: _ } = self;
         f.debug_struct("Delivery")
             .field("wake_id", wake_id)
             .field("attempt", attempt)

@@ -37,6 +37,8 @@ macro_rules! store_conformance {
             a_dead_address_goes_unless_it_was_set_anew
             what_is_old_is_dropped
             a_device_that_is_heard_of_hurries
+            a_stream_that_opens_during_an_attempt_is_tried_again
+            an_attempt_that_lost_its_lease_puts_nothing_off
             a_forgotten_user_leaves_nothing
             an_upload_becomes_an_object_once
             media_of_others_are_not_found
@@ -252,6 +254,48 @@ pub async fn a_device_that_is_heard_of_hurries(store: &dyn Store) {
     assert_eq!(take(store, T + 1).await.len(), 0);
     store.hurry("1", "phone", T + 1).await.expect(DONE);
     assert_eq!(take(store, T + 1).await.len(), 1);
+}
+
+/// The attempt may have looked for a stream before it was there, and must not put off what is due now.
+pub async fn a_stream_that_opens_during_an_attempt_is_tried_again(store: &dyn Store) {
+    user(store, "1", &WakeTarget::Socket).await;
+    push(store, "1", T).await;
+    store.fan_out(T, 100).await.expect(DONE);
+    let take = async |now: u64| store.take(WakeKind::Socket, now, now + 1000, 100).await.expect(DONE).items;
+    let early = take(T).await;
+    store.hurry("1", "phone", T + 1).await.expect(DONE);
+    for delivery in &early {
+        settle(store, delivery, Settlement::Retry { at: T + 60_000, counted: Counted::Yes }).await;
+    }
+    let again = take(T + 1).await;
+    assert_eq!(again.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [0], "due at once");
+    for delivery in &early {
+        settle(store, delivery, Settlement::Retry { at: T + 60_000, counted: Counted::Yes }).await;
+    }
+    assert_eq!(take(T + 2).await.len(), 0, "the new lease is not the old attempt's to end");
+    for delivery in &again {
+        settle(store, delivery, Settlement::Done).await;
+    }
+    assert_eq!(store.depth().await.expect(DONE), 0);
+}
+
+/// Somebody else is at it by now.
+pub async fn an_attempt_that_lost_its_lease_puts_nothing_off(store: &dyn Store) {
+    user(store, "1", &fcm("a")).await;
+    push(store, "1", T).await;
+    let slow = take(store, T).await;
+    let second = take(store, T + 1000).await;
+    assert_eq!((slow.len(), second.len()), (1, 1));
+    for delivery in &slow {
+        settle(store, delivery, Settlement::Retry { at: T + 60_000, counted: Counted::Yes }).await;
+    }
+    assert_eq!(take(store, T + 1999).await.len(), 0, "the second has it until its lease ends");
+    assert_eq!(take(store, T + 2000).await.len(), 1);
+    // An end is an end, whoever reports it.
+    for delivery in &slow {
+        settle(store, delivery, Settlement::Done).await;
+    }
+    assert_eq!(store.depth().await.expect(DONE), 0);
 }
 
 /// And costs the others nothing.

@@ -38,9 +38,16 @@ impl WakeQueue for SqliteStore {
         self.writer
             .call(move |db| {
                 db.prepare_cached(
-                    "UPDATE deliveries SET due_at = ?3 WHERE user_id = ?1 AND device = ?2 AND due_at > ?3",
+                    "UPDATE deliveries SET due_at = min(due_at, ?3),
+                         leased_until = CASE kind WHEN ?4 THEN 0 ELSE leased_until END
+                     WHERE user_id = ?1 AND device = ?2",
                 )?
-                .execute(params![user_id, device, int(now)])?;
+                .execute(params![
+                    user_id,
+                    device,
+                    int(now),
+                    WakeKind::Socket.as_str()
+                ])?;
                 Ok(())
             })
             .await
@@ -138,6 +145,7 @@ fn take(
                 attempt: row.get(3)?,
                 target: WakeTarget::Socket,
                 target_version: uint(row.get(5)?),
+                lease_ends,
             };
             Ok((delivery, row.get(4)?))
         })?
@@ -162,7 +170,7 @@ fn take(
 }
 
 fn settle(db: &Connection, delivery: &Delivery, settlement: Settlement) -> rusqlite::Result<()> {
-    let Delivery { user_id, device, wake_id, target_version, .. } = delivery;
+    let Delivery { user_id, device, wake_id, target_version, lease_ends, .. } = delivery;
     if settlement == Settlement::Gone {
         db.prepare_cached("DELETE FROM wake_targets WHERE user_id = ?1 AND device = ?2 AND updated_at = ?3")?
             .execute(params![user_id, device, int(*target_version)])?;
@@ -180,13 +188,21 @@ fn settle(db: &Connection, delivery: &Delivery, settlement: Settlement) -> rusql
         Settlement::Gone => 0,
         Settlement::Retry { at, counted } => db
             .prepare_cached(
-                "UPDATE deliveries SET leased_until = 0, due_at = ?3, attempt = attempt + ?4
-                 WHERE user_id = ?1 AND device = ?2",
+                "UPDATE deliveries SET due_at = ?3, attempt = attempt + ?4
+                 WHERE user_id = ?1 AND device = ?2 AND leased_until = ?5",
             )?
-            .execute(params![user_id, device, int(at), u8::from(counted == Counted::Yes)])?,
+            .execute(params![
+                user_id,
+                device,
+                int(at),
+                u8::from(counted == Counted::Yes),
+                int(*lease_ends)
+            ])?,
     };
     // If the row is still there, it is a later push's, or waits for its next attempt.
-    db.prepare_cached("UPDATE deliveries SET leased_until = 0 WHERE user_id = ?1 AND device = ?2")?
-        .execute(params![user_id, device])?;
+    db.prepare_cached(
+        "UPDATE deliveries SET leased_until = 0 WHERE user_id = ?1 AND device = ?2 AND leased_until = ?3",
+    )?
+    .execute(params![user_id, device, int(*lease_ends)])?;
     Ok(())
 }
