@@ -21,6 +21,7 @@ use crate::key_source::KeySource;
 use crate::metrics::{self, Metrics};
 use crate::problem::{self, Problem};
 use crate::store::Store;
+use crate::wake::WakeHub;
 
 /// What readiness depends on, and what is measured.
 pub(crate) struct Health {
@@ -33,6 +34,7 @@ pub(crate) struct Health {
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) admin_token: Option<Zeroizing<String>>,
+    pub(crate) hub: Arc<WakeHub>,
     pub(crate) connections: OnceLock<[(&'static str, OpenConnections); 2]>,
 }
 
@@ -93,6 +95,9 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     // Old keys still verify, so this server is still worth asking.
     let fresh = health.whatsapp.age().is_some_and(|age| age <= KEYS_DEGRADED);
     checks.insert("whatsapp_keys".to_owned(), Value::from(if fresh { "ok" } else { "degraded" }));
+    // Rows still lead to wake-ups, only later.
+    let linked = if health.hub.is_linked() { "ok" } else { "degraded" };
+    checks.insert("switchboard".to_owned(), Value::from(linked));
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if good { "ok" } else { "failed" };
     (status, Json(json!({"status": word, "checks": checks}))).into_response()

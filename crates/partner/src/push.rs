@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::key_source::KeySource;
 use crate::metrics::Metrics;
-use crate::wake::WakeHub;
+use crate::wake::{UserKey, WakeHub};
 
 /// WhatsApp's key set (SEED).
 pub const WHATSAPP_KEYS_URL: &str = "https://whatsapp.com/.well-known/jwks";
@@ -102,7 +102,7 @@ impl Default for PushConfig {
 
 /// Who knows that a user is connected to WhatsApp, so that a push need not wake anybody.
 ///
-/// The server asks its own wake streams first. A gateway is another one to know: implement this over its table of
+/// The server asks its own wake streams and its switchboard first. A gateway is another one to know: implement this over its table of
 /// connections.
 #[async_trait]
 pub trait Presence: Send + Sync {
@@ -113,7 +113,7 @@ pub trait Presence: Send + Sync {
 #[async_trait]
 impl Presence for WakeHub {
     async fn is_connected(&self, user_id: &str) -> bool {
-        Self::is_connected(self, user_id)
+        self.is_connected_anywhere(&UserKey::of(user_id))
     }
 }
 

@@ -35,7 +35,7 @@ use crate::routes::{self, App};
 use crate::scan_guard::ScanGuard;
 use crate::senders::{SenderError, Senders};
 use crate::store::{OpenError, SqliteStore, Store};
-use crate::wake::{Dispatcher, WakeHub, WakeSender};
+use crate::wake::{Dispatcher, LocalSwitchboard, Switchboard, WakeHub, WakeSender, Wanted};
 
 /// What the fetch of a key set may take (ASSUMED).
 const KEYS_TIME: Duration = Duration::from_secs(5);
@@ -43,7 +43,6 @@ const KEYS_TIME: Duration = Duration::from_secs(5);
 const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 
 /// A running partner server. Dropping it stops it without waiting; [`shutdown`](Self::shutdown) waits.
-#[derive(Debug)]
 pub struct Partner {
     base_url: String,
     public: ServerHandle,
@@ -67,6 +66,13 @@ pub struct PartnerBuilder {
     blobs: Option<Arc<dyn Blobs>>,
     senders: Vec<Arc<dyn WakeSender>>,
     presence: Vec<Arc<dyn Presence>>,
+    switchboard: Option<Arc<dyn Switchboard>>,
+}
+
+impl std::fmt::Debug for Partner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partner").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for PartnerBuilder {
@@ -214,17 +220,28 @@ impl PartnerBuilder {
         self
     }
 
+    /// Ties this server to others of the partner, so that a push at one wakes a device whose stream is at another.
+    /// Without it, this server knows of its own streams only. Not shared: every server has its own.
+    #[must_use]
+    pub fn switchboard(mut self, switchboard: Arc<dyn Switchboard>) -> Self {
+        self.switchboard = Some(switchboard);
+        self
+    }
+
     /// Starts the server. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(self) -> Result<Partner, StartError> {
-        let Self { config, authenticator, keys, limits, clock, store, blobs, senders, presence } = self;
+        let Self { config, authenticator, keys, limits, clock, store, blobs, senders, presence, switchboard } =
+            self;
         let authenticator = choose_authenticator(&config, authenticator)?;
         let metrics = Arc::new(Metrics::default());
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
         let media_url = config.media.base_url.as_deref().map(parse_base_url).transpose()?;
-        let hub = Arc::new(WakeHub::default());
+        let switchboard = switchboard.unwrap_or_else(|| Arc::new(LocalSwitchboard::new()));
+        let wanted = Arc::new(Wanted::default());
+        let hub = WakeHub::new(Arc::clone(&switchboard), Arc::clone(&wanted));
         if config.tls.is_none() && !config.addr.ip().is_loopback() && !config.allow_plain_http {
             return Err(StartError::PlainHttp { addr: config.addr });
         }
@@ -260,7 +277,8 @@ impl PartnerBuilder {
         let media_url = media_url.unwrap_or_else(|| base_url.clone());
         let senders: Vec<_> = data.senders.all.into_iter().chain(senders).collect();
         let kinds = routes::kinds(&senders);
-        let dispatcher = Arc::new(Dispatcher::start(&data.store, senders, &clock, &metrics));
+        let dispatcher =
+            Arc::new(Dispatcher::start(&data.store, senders, (wanted, &switchboard), &clock, &metrics));
         let health = Arc::new(Health {
             data_dir: config.data_dir,
             shutting_down: AtomicBool::new(false),
@@ -272,6 +290,7 @@ impl PartnerBuilder {
             keys: Arc::clone(&data.keys),
             admin_token: data.admin_token,
             connections: std::sync::OnceLock::new(),
+            hub: Arc::clone(&hub),
         });
         let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
         let hub_presence = Arc::clone(&hub) as Arc<dyn Presence>;
@@ -461,6 +480,7 @@ impl Partner {
             blobs: None,
             senders: Vec::new(),
             presence: Vec::new(),
+            switchboard: None,
         }
     }
 
@@ -491,6 +511,7 @@ impl Partner {
         hub.close();
         drop(stop_public);
         let drained = public.wait().await;
+        hub.leave().await;
         if drained.cut > 0 {
             tracing::warn!(cut = drained.cut, "connections were cut after the time to drain");
         }

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::push::unavailable;
 use super::{App, JWKS_PATH, token, user};
 use crate::problem::Problem;
+use crate::wake::UserKey;
 
 /// The revision of WhatsApp's document that this server follows (V103).
 pub(crate) const REVISION: &str = "1.0.3";
@@ -23,7 +24,7 @@ pub(super) async fn delete(State(app): State<Arc<App>>, request: Request) -> Res
     let user = user(&app, &head).await?;
     app.store.forget_user(&user.user_id).await.map_err(unavailable)?;
     app.remembered.forget(&user.user_id);
-    app.hub.close_user(&user.user_id);
+    app.hub.close_user(&UserKey::of(&user.user_id));
     app.hosting.swept_soon();
     Ok(StatusCode::ACCEPTED.into_response())
 }

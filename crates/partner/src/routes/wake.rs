@@ -17,7 +17,7 @@ use super::{App, user};
 use crate::body;
 use crate::problem::Problem;
 use crate::store::TargetPut;
-use crate::wake::{Chat, WakeKind, WakeTarget};
+use crate::wake::{Chat, DeviceKey, WakeKind, WakeTarget};
 
 /// Longest body, in bytes (ASSUMED).
 const MAX_BODY: usize = 16 * 1024;
@@ -117,7 +117,7 @@ pub(super) async fn listen(
             return Err(Problem::QuotaExceeded("a user has at most 10 devices"));
         }
     }
-    let stream = app.hub.open(&user.user_id, &device, chat);
+    let stream = app.hub.open(DeviceKey::of(&user.user_id, &device), chat);
     let stream = stream.ok_or(Problem::QuotaExceeded("a user has at most 10 streams"))?;
     // What waits for the device goes out now.
     app.store.hurry(&user.user_id, &device, app.clock.millis()).await.map_err(unavailable)?;

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::lanes::{Lanes, delay, with_jitter};
-use super::{Delivery, SEND_TIME, WakeOutcome, WakeSender};
+use super::{Delivery, SEND_TIME, Switchboard, WakeOutcome, WakeSender};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{Counted, Settlement, Store};
@@ -22,6 +22,8 @@ const LEASE_MS: u64 = 30_000;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How soon to look again after the store has failed.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often to ask the other servers for help at most.
+const HELP_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the tasks. Dropping it ends them; what they had taken is taken up again by the next server.
 pub(crate) struct Dispatcher {
@@ -31,7 +33,7 @@ pub(crate) struct Dispatcher {
 
 /// What tells the tasks that there may be something to do.
 #[derive(Debug, Default)]
-struct Wanted {
+pub(crate) struct Wanted {
     fan_out: Notify,
     kinds: Mutex<Vec<Arc<Notify>>>,
 }
@@ -48,16 +50,22 @@ impl Wanted {
             kind.notify_one();
         }
     }
+
+    /// Another server has put something into the store, or leaves something there.
+    pub(super) fn everything(&self) {
+        self.fan_out.notify_one();
+        self.all_kinds();
+    }
 }
 
 impl Dispatcher {
     pub(crate) fn start(
         store: &Arc<dyn Store>,
         senders: Vec<Arc<dyn WakeSender>>,
+        (wanted, switchboard): (Arc<Wanted>, &Arc<dyn Switchboard>),
         clock: &Clock,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let wanted = Arc::new(Wanted::default());
         let mut tasks = JoinSet::new();
         for sender in senders {
             let lane = Worker {
@@ -66,6 +74,7 @@ impl Dispatcher {
                 clock: clock.clone(),
                 metrics: Arc::clone(metrics),
                 lanes: Mutex::default(),
+                switchboard: Arc::clone(switchboard),
             };
             tasks.spawn(Arc::new(lane).run(wanted.kind()));
         }
@@ -116,11 +125,13 @@ struct Worker {
     clock: Clock,
     metrics: Arc<Metrics>,
     lanes: Mutex<Lanes>,
+    switchboard: Arc<dyn Switchboard>,
 }
 
 impl Worker {
     async fn run(self: Arc<Self>, wanted: Arc<Notify>) {
         let mut attempts = JoinSet::new();
+        let mut helped: Option<Instant> = None;
         loop {
             let free = IN_FLIGHT - attempts.len();
             let now = self.clock.millis();
@@ -132,6 +143,11 @@ impl Worker {
                 Ok(due) => {
                     for delivery in due.items {
                         attempts.spawn(Arc::clone(&self).attempt(delivery));
+                    }
+                    let more = due.next.is_some_and(|next| next <= now) && attempts.len() >= IN_FLIGHT;
+                    if more && helped.is_none_or(|last| last.elapsed() >= HELP_EVERY) {
+                        helped = Some(Instant::now());
+                        self.switchboard.due();
                     }
                     until(due.next, now)
                 }

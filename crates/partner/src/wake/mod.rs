@@ -3,11 +3,13 @@
 //! What goes out says "connect", with a random id, and nothing else: no sender, no text, no counter.
 
 mod apns;
+mod device_key;
 mod dispatch;
 mod es256;
 mod fcm;
 mod hub;
 mod lanes;
+mod switchboard;
 mod target;
 mod web_push;
 
@@ -19,13 +21,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use apns::{ApnsConfig, ApnsSender};
+pub use device_key::{BadKey, DeviceKey, UserKey};
 pub use es256::{Es256Key, Es256KeyError};
 pub use fcm::{FcmConfig, FcmSender};
+pub use switchboard::{Chat, HandOver, HeldStreams, LocalSwitchboard, Switchboard};
 pub use target::{BadTarget, WakeTarget, WebPushKeys};
 pub use web_push::{WebPushConfig, WebPushSender};
 
-pub(crate) use dispatch::Dispatcher;
-pub(crate) use hub::{Chat, WakeHub};
+pub(crate) use dispatch::{Dispatcher, Wanted};
+pub(crate) use hub::WakeHub;
 
 /// By which way a device is woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +41,7 @@ pub enum WakeKind {
     Apns,
     /// RFC 8030.
     WebPush,
-    /// A stream of this server that the device holds open.
+    /// A stream that the device holds open, at this server or another one of the partner.
     Socket,
 }
 
@@ -77,9 +81,7 @@ pub struct Delivery {
 impl Delivery {
     /// A name of the user for the provider to merge wake-ups by: it says nothing, and is the same each time.
     pub fn collapse_key(&self) -> String {
-        let digest = ring::digest::digest(&ring::digest::SHA256, self.user_id.as_bytes());
-        let half = digest.as_ref().get(..16).unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(half)
+        UserKey::of(&self.user_id).to_string()
     }
 }
 

@@ -42,12 +42,7 @@ impl WakeQueue for SqliteStore {
                          leased_until = CASE kind WHEN ?4 THEN 0 ELSE leased_until END
                      WHERE user_id = ?1 AND device = ?2",
                 )?
-                .execute(params![
-                    user_id,
-                    device,
-                    int(now),
-                    WakeKind::Socket.as_str()
-                ])?;
+                .execute(params![user_id, device, int(now), WakeKind::Socket.as_str()])?;
                 Ok(())
             })
             .await
