@@ -146,8 +146,8 @@ pub trait WakeSender: Send + Sync {
 /// What one attempt may take.
 pub const SEND_TIME: Duration = Duration::from_secs(20);
 
-/// A fresh id of a wake-up.
-pub(crate) fn new_wake_id() -> String {
+/// A fresh [id of a wake-up](Delivery::wake_id), for store backends.
+pub fn new_wake_id() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }
 
