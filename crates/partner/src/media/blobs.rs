@@ -20,42 +20,52 @@ const CHUNK: usize = 64 * 1024;
 pub type BlobStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 /// A place for bytes: unfinished ones under an upload's id, complete ones under the object's name. Both are made by the
-/// server, of characters that mean nothing to any file system.
+/// server, of characters that mean nothing to any file system; an upload is published under one name only.
 ///
-/// What was never published is not served. The server appends to one upload from one request at a time.
+/// What was never published is not served. The server appends to one upload from one request at a time. A backend of
+/// your own runs the suite of [`conformance`](super::conformance).
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// How much of an unfinished upload is there; 0 for one that was not begun.
+    /// How much of an unfinished upload is there; 0 for one that was not begun. Of one that was published, all or
+    /// nothing.
     ///
     /// # Errors
     /// The place fails. The same holds for every method here.
     async fn received(&self, id: &str) -> io::Result<u64>;
 
-    /// Opens an unfinished upload behind its last byte, making it if there is none.
+    /// Opens an unfinished upload behind its first `at` bytes, which have to be all there are; makes it if there is
+    /// none and `at` is 0.
     ///
     /// # Errors
-    /// The place fails.
-    async fn append(&self, id: &str) -> io::Result<Box<dyn BlobWriter>>;
+    /// The place fails, or `at` is not where the upload is ([`io::ErrorKind::InvalidInput`]).
+    async fn append(&self, id: &str, at: u64) -> io::Result<Box<dyn BlobWriter>>;
 
     /// The bytes of an unfinished upload.
     ///
     /// # Errors
-    /// The place fails, or there is no such upload.
+    /// The place fails, or there is no such upload ([`io::ErrorKind::NotFound`]).
     async fn read_upload(&self, id: &str) -> io::Result<BlobStream>;
 
-    /// Makes an upload the object `name`, durably.
+    /// Makes an upload the object `name`, durably and at once: nobody sees a part of it. Doing it again is no error.
     ///
     /// # Errors
-    /// The place fails; the upload is then still there, or already the object.
+    /// The place fails, and the upload is then still there, or already the object. Or there is no such upload
+    /// ([`io::ErrorKind::NotFound`]).
     async fn publish(&self, id: &str, name: &str) -> io::Result<()>;
 
-    /// `length` bytes of an object from `start`.
+    /// How long the object `name` is, in bytes; `None` if there is none.
     ///
     /// # Errors
-    /// The place fails, or there is no such object.
+    /// The place fails.
+    async fn published(&self, name: &str) -> io::Result<Option<u64>>;
+
+    /// `length` bytes of an object from `start`, of which it has to have so many.
+    ///
+    /// # Errors
+    /// The place fails, or there is no such object ([`io::ErrorKind::NotFound`]).
     async fn read(&self, name: &str, start: u64, length: u64) -> io::Result<BlobStream>;
 
-    /// Removes an unfinished upload, if it is there.
+    /// Removes an unfinished upload, if it is there. What has been published stays.
     ///
     /// # Errors
     /// The place fails.
@@ -144,6 +154,10 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+fn elsewhere() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the upload is at another offset")
+}
+
 fn absent_is_done(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -161,12 +175,18 @@ impl Blobs for LocalBlobs {
         }
     }
 
-    async fn append(&self, id: &str) -> io::Result<Box<dyn BlobWriter>> {
+    async fn append(&self, id: &str, at: u64) -> io::Result<Box<dyn BlobWriter>> {
         let mut options = OpenOptions::new();
-        options.append(true).create(true);
+        options.append(true).create(at == 0);
         #[cfg(unix)]
         options.mode(0o600);
-        let file = options.open(self.upload(id)).await?;
+        let file = match options.open(self.upload(id)).await {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(elsewhere()),
+            file => file?,
+        };
+        if file.metadata().await?.len() != at {
+            return Err(elsewhere());
+        }
         Ok(Box::new(LocalWriter { file, directory: self.root.join("uploads") }))
     }
 
@@ -184,11 +204,22 @@ impl Blobs for LocalBlobs {
                 make_directory(shelf)?;
                 sync_directory(shelf.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
             }
-            fs::rename(&upload, &object)?;
+            match fs::rename(&upload, &object) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound && object.exists() => {}
+                renamed => renamed?,
+            }
             sync_directory(shelf)?;
             sync_directory(&uploads)
         };
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    }
+
+    async fn published(&self, name: &str) -> io::Result<Option<u64>> {
+        match tokio::fs::metadata(self.object(name)).await {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(cause),
+        }
     }
 
     async fn read(&self, name: &str, start: u64, length: u64) -> io::Result<BlobStream> {

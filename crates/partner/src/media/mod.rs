@@ -5,6 +5,8 @@
 //! an object, and from there on it is served. What is left on the way is found by its row and removed.
 
 mod blobs;
+pub mod conformance;
+mod lease;
 mod receive;
 mod service;
 
@@ -14,6 +16,7 @@ use serde::Deserialize;
 
 pub use blobs::{BlobStream, BlobWriter, Blobs, LocalBlobs};
 
+pub(crate) use lease::LEASE_MS;
 pub(crate) use receive::receive;
 pub(crate) use service::{Hosting, Start, UploadError};
 

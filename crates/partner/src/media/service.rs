@@ -1,8 +1,8 @@
 //! From the first byte of an upload to an object, and to its end.
 
-use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use super::blobs::Blobs;
-use super::{MediaConfig, UPLOAD_LIFE_MS, name_of, new_reference};
+use super::{LEASE_MS, MediaConfig, UPLOAD_LIFE_MS, name_of, new_reference};
 use crate::clock::Clock;
 use crate::store::{Begun, Committed, Complete, Garbage, MediaRow, Resumable, Store, StoreError, UploadRow};
 
@@ -40,8 +40,8 @@ pub(crate) struct Hosting {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) config: MediaConfig,
     clock: Clock,
-    /// Uploads that some request is appending to.
-    busy: Mutex<HashSet<String>>,
+    /// Whether something has become garbage since an upload was last given back: it may have been held until then.
+    held_back: AtomicBool,
     litter: Notify,
 }
 
@@ -52,39 +52,6 @@ pub(crate) enum Start {
     OverQuota,
 }
 
-/// The right to append to an upload. Dropping it gives it back.
-pub(crate) struct Appending {
-    hosting: Arc<Hosting>,
-    id: String,
-}
-
-impl Drop for Appending {
-    fn drop(&mut self) {
-        self.hosting.busy().remove(&self.id);
-    }
-}
-
-/// A plain upload that its request has not completed: dropped with the request, it is given up.
-pub(crate) struct Unfinished {
-    hosting: Arc<Hosting>,
-    id: Option<String>,
-}
-
-impl Unfinished {
-    /// It is an object now.
-    pub(crate) fn finished(mut self) {
-        self.id = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let (Some(id), Ok(runtime)) = (self.id.take(), tokio::runtime::Handle::try_current()) else { return };
-        let hosting = Arc::clone(&self.hosting);
-        runtime.spawn(async move { hosting.give_up(&id).await });
-    }
-}
-
 impl Hosting {
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -92,12 +59,8 @@ impl Hosting {
         config: MediaConfig,
         clock: Clock,
     ) -> Arc<Self> {
-        let (busy, litter) = (Mutex::default(), Notify::new());
-        Arc::new(Self { store, blobs, config, clock, busy, litter })
-    }
-
-    fn busy(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+        let (held_back, litter) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Self { store, blobs, config, clock, held_back, litter })
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -115,7 +78,12 @@ impl Hosting {
         let (now, reference) = (self.now(), new_reference());
         let media =
             MediaRow { name: name_of(&reference), reference, sha256: sha256.to_owned(), size, expires_at: 0 };
-        let (id, expires_at) = (crate::wake::new_wake_id(), now + UPLOAD_LIFE_MS);
+        let life = match resumable {
+            Resumable::Yes => UPLOAD_LIFE_MS,
+            // Its request claims it next, and from then on it lives as long as that.
+            Resumable::No => LEASE_MS,
+        };
+        let (id, expires_at) = (crate::wake::new_wake_id(), now + life);
         let user_id = user_id.to_owned();
         let mut upload = UploadRow { id, user_id, media, resumable, complete: Complete::No, expires_at };
         match self.store.begin_upload(&upload, self.config.quota(), now).await? {
@@ -130,17 +98,6 @@ impl Hosting {
                 Ok(Start::New(upload))
             }
         }
-    }
-
-    /// Guards a plain upload until it is finished.
-    pub(crate) fn guard(self: &Arc<Self>, upload: &UploadRow) -> Unfinished {
-        Unfinished { hosting: Arc::clone(self), id: Some(upload.id.clone()) }
-    }
-
-    /// The right to append to an upload; `None` while another request has it.
-    pub(crate) fn appending(self: &Arc<Self>, id: &str) -> Option<Appending> {
-        let fresh = self.busy().insert(id.to_owned());
-        fresh.then(|| Appending { hosting: Arc::clone(self), id: id.to_owned() })
     }
 
     /// Makes an upload whose bytes are all there and durable an object, and says which one counts.
@@ -180,7 +137,15 @@ impl Hosting {
 
     /// Something has become garbage.
     pub(crate) fn swept_soon(&self) {
+        self.held_back.store(true, Ordering::Relaxed);
         self.litter.notify_one();
+    }
+
+    /// An upload was given back: what could not be swept before perhaps can now.
+    pub(super) fn given_back(&self) {
+        if self.held_back.swap(false, Ordering::Relaxed) {
+            self.litter.notify_one();
+        }
     }
 
     /// Removes garbage for as long as the future is polled.
@@ -206,11 +171,9 @@ impl Hosting {
         for piece in &garbage {
             match piece {
                 Garbage::Media { name } => self.blobs.delete(name).await?,
-                // Some request may still be appending; it finds out when it is done.
-                Garbage::Upload { id, .. } if self.busy().contains(id) => continue,
                 Garbage::Upload { id, name } => {
-                    self.blobs.discard(id).await?;
                     self.blobs.delete(name).await?;
+                    self.blobs.discard(id).await?;
                 }
             }
             self.store.swept(piece).await?;

@@ -66,9 +66,7 @@ async fn put_counted(
             return Ok((StatusCode::OK, row));
         }
     };
-    let unfinished = app.hosting.guard(&upload);
-    let row = store(app, &upload, body).await?;
-    unfinished.finished();
+    let row = app.hosting.holding(&upload, store(app, &upload, body)).await?;
     let status = if row.name == upload.media.name { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, row))
 }
@@ -76,7 +74,7 @@ async fn put_counted(
 /// Everything between the beginning and the object.
 async fn store(app: &Arc<App>, upload: &UploadRow, body: axum::body::Body) -> Result<MediaRow, Problem> {
     let size = upload.media.size;
-    let mut writer = app.hosting.blobs.append(&upload.id).await.map_err(|cause| failed(cause.into()))?;
+    let mut writer = app.hosting.blobs.append(&upload.id, 0).await.map_err(|cause| failed(cause.into()))?;
     let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     let received = receive(body, size, Some(&mut *writer), |bytes| digest.update(bytes)).await;
     app.metrics.add("landbridge_media_bytes_total", &[("direction", "in")], received.length);

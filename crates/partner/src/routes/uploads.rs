@@ -74,7 +74,38 @@ async fn find(app: &App, id: &str, head: &axum::http::request::Parts) -> Result<
 async fn offset(app: &App, upload: &UploadRow) -> Result<u64, Problem> {
     match upload.complete {
         Complete::Yes => Ok(upload.media.size),
-        Complete::No => app.hosting.blobs.received(&upload.id).await.map_err(|cause| failed(cause.into())),
+        Complete::No => app.hosting.blobs.received(&upload.id).await.map_err(io),
+    }
+}
+
+fn io(cause: std::io::Error) -> Problem {
+    failed(cause.into())
+}
+
+/// Completes an upload whose bytes are all there: the server that should have done it is gone. Gives the offset.
+async fn catch_up(app: &App, upload: &mut UploadRow) -> Result<u64, Problem> {
+    let received = offset(app, upload).await?;
+    if upload.complete == Complete::Yes || (received > 0 && received < upload.media.size) {
+        return Ok(received);
+    }
+    let is_published = app.hosting.blobs.published(&upload.media.name).await.map_err(io)?.is_some();
+    let row = match received {
+        _ if is_published => {
+            let finish = async { app.hosting.finish(upload).await.map_err(failed) };
+            app.hosting.holding(upload, finish).await
+        }
+        0 => return Ok(0),
+        _ => app.hosting.holding(upload, complete(app, upload)).await,
+    };
+    match row {
+        Ok(row) => {
+            (upload.media, upload.complete) = (row, Complete::Yes);
+            Ok(upload.media.size)
+        }
+        // It is being completed.
+        Err(Problem::Conflict(_)) => Ok(received),
+        Err(Problem::DigestMismatch(_)) => Err(Problem::NotFound),
+        Err(problem) => Err(problem),
     }
 }
 
@@ -96,10 +127,10 @@ pub(super) async fn get(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
-    let upload = find(&app, &id, &head).await?;
+    let mut upload = find(&app, &id, &head).await?;
     if head.method == axum::http::Method::HEAD {
         check_version(&head.headers)?;
-        let offset = offset(&app, &upload).await?;
+        let offset = catch_up(&app, &mut upload).await?;
         return Ok(tus(StatusCode::OK, state(&upload, offset)));
     }
     match upload.complete {
@@ -114,35 +145,48 @@ pub(super) async fn patch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let mut upload = find(&app, &id, &head).await?;
+    let upload = find(&app, &id, &head).await?;
     check_version(&head.headers)?;
     if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/offset+octet-stream") {
         return Err(Problem::UnsupportedMediaType);
     }
-    let Some(_appending) = app.hosting.appending(&upload.id) else {
-        return Err(Problem::Conflict("another request is sending to this upload"));
-    };
-    // It may have been completed while this request waited for nobody.
-    upload = find(&app, &id, &head).await?;
-    let before = offset(&app, &upload).await?;
-    if number(&head.headers, &OFFSET) != Some(before) {
-        return Err(Problem::Conflict("the upload is at another offset"));
-    }
     if upload.complete == Complete::Yes {
-        return Ok(tus(StatusCode::NO_CONTENT, state(&upload, before)));
+        check_offset(&head.headers, upload.media.size)?;
+        return Ok(tus(StatusCode::NO_CONTENT, state(&upload, upload.media.size)));
     }
-    let after = append(&app, &upload, body, before).await?;
+    let (upload, after) = app.hosting.holding(&upload, sent(&app, &upload, &head.headers, body)).await?;
+    Ok(tus(StatusCode::NO_CONTENT, state(&upload, after)))
+}
+
+fn check_offset(headers: &HeaderMap, at: u64) -> Result<(), Problem> {
+    if number(headers, &OFFSET) == Some(at) {
+        Ok(())
+    } else {
+        Err(Problem::Conflict("the upload is at another offset"))
+    }
+}
+
+/// Takes what a request sends, and completes the upload if that was the rest.
+async fn sent(
+    app: &App,
+    upload: &UploadRow,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<(UploadRow, u64), Problem> {
+    let mut upload = upload.clone();
+    let before = offset(app, &upload).await?;
+    check_offset(headers, before)?;
+    let after = append(app, &upload, body, before).await?;
     if after == upload.media.size {
-        upload.media = complete(&app, &upload).await?;
+        upload.media = complete(app, &upload).await?;
         upload.complete = Complete::Yes;
     }
-    Ok(tus(StatusCode::NO_CONTENT, state(&upload, after)))
+    Ok((upload, after))
 }
 
 /// Appends a body and gives the new offset. What came before a body broke off is kept.
 async fn append(app: &App, upload: &UploadRow, body: axum::body::Body, before: u64) -> Result<u64, Problem> {
-    let io = |cause: std::io::Error| failed(cause.into());
-    let mut writer = app.hosting.blobs.append(&upload.id).await.map_err(io)?;
+    let mut writer = app.hosting.blobs.append(&upload.id, before).await.map_err(io)?;
     let received = receive(body, upload.media.size.saturating_sub(before), Some(&mut *writer), |_| {}).await;
     app.metrics.add("landbridge_media_bytes_total", &[("direction", "in")], received.length);
     writer.sync().await.map_err(io)?;
@@ -153,7 +197,7 @@ async fn append(app: &App, upload: &UploadRow, body: axum::body::Body, before: u
 }
 
 async fn complete(app: &App, upload: &UploadRow) -> Result<MediaRow, Problem> {
-    let digest = app.hosting.digest(&upload.id).await.map_err(|cause| failed(cause.into()))?;
+    let digest = app.hosting.digest(&upload.id).await.map_err(io)?;
     if digest != upload.media.sha256 {
         app.hosting.give_up(&upload.id).await;
         app.metrics.count("landbridge_uploads_total", &[("result", "mismatch")]);

@@ -201,7 +201,7 @@ fn put_media() -> Value {
         .json(201, "Media", media_example())
         .json(200, "Media", media_example())
         .security("session", &SESSION)
-        .problems(&[400, 408, 411, 413, 415, 422, 507])
+        .problems(&[400, 404, 408, 411, 413, 415, 422, 507])
         .done()
 }
 
