@@ -71,6 +71,12 @@ async fn find(app: &App, id: &str, head: &axum::http::request::Parts) -> Result<
     found.filter(|upload| upload.resumable == Resumable::Yes).ok_or(Problem::NotFound)
 }
 
+/// The caller's upload after there was nothing to append to: another request may have completed it meanwhile.
+async fn find_complete(app: &App, id: &str, head: &axum::http::request::Parts) -> Result<UploadRow, Problem> {
+    let upload = find(app, id, head).await?;
+    if upload.complete == Complete::Yes { Ok(upload) } else { Err(Problem::NotFound) }
+}
+
 async fn offset(app: &App, upload: &UploadRow) -> Result<u64, Problem> {
     match upload.complete {
         Complete::Yes => Ok(upload.media.size),
@@ -103,7 +109,7 @@ async fn catch_up(app: &App, upload: &mut UploadRow) -> Result<u64, Problem> {
             Ok(upload.media.size)
         }
         // It is being completed.
-        Err(Problem::Conflict(_)) => Ok(received),
+        Err(Problem::Conflict(_)) => Ok(if is_published { upload.media.size } else { received }),
         Err(Problem::DigestMismatch(_)) => Err(Problem::NotFound),
         Err(problem) => Err(problem),
     }
@@ -130,7 +136,13 @@ pub(super) async fn get(
     let mut upload = find(&app, &id, &head).await?;
     if head.method == axum::http::Method::HEAD {
         check_version(&head.headers)?;
-        let offset = catch_up(&app, &mut upload).await?;
+        let offset = match catch_up(&app, &mut upload).await {
+            Err(Problem::NotFound) => {
+                upload = find_complete(&app, &id, &head).await?;
+                upload.media.size
+            }
+            offset => offset?,
+        };
         return Ok(tus(StatusCode::OK, state(&upload, offset)));
     }
     match upload.complete {
@@ -150,11 +162,17 @@ pub(super) async fn patch(
     if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/offset+octet-stream") {
         return Err(Problem::UnsupportedMediaType);
     }
-    if upload.complete == Complete::Yes {
-        check_offset(&head.headers, upload.media.size)?;
-        return Ok(tus(StatusCode::NO_CONTENT, state(&upload, upload.media.size)));
-    }
-    let (upload, after) = app.hosting.holding(&upload, sent(&app, &upload, &head.headers, body)).await?;
+    // One that is complete cannot be held.
+    let sent = app.hosting.holding(&upload, sent(&app, &upload, &head.headers, body)).await;
+    let (upload, after) = match sent {
+        Err(Problem::NotFound) => {
+            let upload = find_complete(&app, &id, &head).await?;
+            check_offset(&head.headers, upload.media.size)?;
+            let size = upload.media.size;
+            (upload, size)
+        }
+        sent => sent?,
+    };
     Ok(tus(StatusCode::NO_CONTENT, state(&upload, after)))
 }
 

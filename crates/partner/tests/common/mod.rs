@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
 
+pub(crate) mod hosting;
 pub(crate) mod whatsapp;
 
 use std::net::SocketAddr;
