@@ -2,5 +2,6 @@
 
 mod keeper;
 mod postgres;
+pub mod s3;
 
 pub use postgres::{Fsync, Postgres, PostgresError};
