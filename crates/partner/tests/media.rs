@@ -398,6 +398,14 @@ async fn resumable_uploads_that_go_wrong() {
         let answer = tus.call(&format!("HEAD {location}"), &[], b"").await;
         assert!(get(partner.addr(), answer.header("storage-reference").unwrap(), &[]).await.1 == bytes);
     }
+    // What can be asked without a session, and of which version one is.
+    for path in ["/v1/uploads", "/v1/uploads/some-id"] {
+        let answer = call(partner.addr(), &format!("OPTIONS {path}"), &[], b"").await.0;
+        assert_eq!((answer.status, answer.header("tus-version")), (204, Some("1.0.0")));
+        assert_eq!(answer.header("tus-resumable"), Some("1.0.0"));
+        assert_eq!(answer.header("tus-extension"), Some("creation,termination"));
+        assert_eq!(answer.header("tus-max-size"), Some("2147483674"));
+    }
     // Requests that are not tus.
     let authorization = [("Authorization", "Bearer session-of-alice")];
     let answer = call(partner.addr(), "POST /v1/uploads", &authorization, b"").await.0;

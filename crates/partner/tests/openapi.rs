@@ -83,7 +83,7 @@ struct Replay<'a> {
 
 /// First what makes something, last what takes it away.
 fn rank(method: &str, operation: &Value) -> usize {
-    let order = ["put", "post", "head", "patch", "get", "delete"];
+    let order = ["options", "put", "post", "head", "patch", "get", "delete"];
     let last = operation["operationId"] == "deleteMe";
     order.iter().position(|known| *known == method).unwrap() + usize::from(last)
 }

@@ -81,8 +81,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/wake", get(wake::listen))
         .route("/v1/media/by-hash/{hash}", put(media::put).head(media::head))
         .route("/v1/media/{storage_reference}", delete(media::delete))
-        .route("/v1/uploads", post(uploads::create))
-        .route("/v1/uploads/{id}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
+        .route("/v1/uploads", post(uploads::create).options(uploads::options))
+        .route(
+            "/v1/uploads/{id}",
+            get(uploads::get).patch(uploads::patch).delete(uploads::delete).options(uploads::options),
+        )
         .route(&format!("{}/push", app.base_url.path()), post(push::post))
         .route("/openapi.json", get(openapi::get));
     if !app.base_url.path().is_empty() {

@@ -19,6 +19,9 @@ use crate::store::{Complete, MediaRow, Resumable, UploadRow};
 
 const VERSION: &str = "1.0.0";
 const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const VERSIONS: HeaderName = HeaderName::from_static("tus-version");
+const EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
@@ -48,6 +51,18 @@ fn digest(headers: &HeaderMap) -> Option<String> {
     let value = pairs.filter_map(|pair| pair.trim().split_once(' ')).find(|(key, _)| *key == "sha256")?.1;
     let digest = STANDARD.decode(value.trim()).ok().filter(|digest| digest.len() == 32)?;
     Some(URL_SAFE_NO_PAD.encode(digest))
+}
+
+/// What this server can do, for anybody who asks.
+pub(super) async fn options(State(app): State<Arc<App>>) -> Response {
+    tus(
+        StatusCode::NO_CONTENT,
+        [
+            (VERSIONS, HeaderValue::from_static(VERSION)),
+            (EXTENSION, HeaderValue::from_static("creation,termination")),
+            (MAX_SIZE, HeaderValue::from(app.hosting.config.max_bytes)),
+        ],
+    )
 }
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {

@@ -88,9 +88,10 @@ pub(super) fn all(base: &str, media: &str) -> Value {
         "/v1/wake": { "get": get_wake() },
         "/v1/media/by-hash/{hash}": { "put": put_media(), "head": head_media_by_hash() },
         "/v1/media/{storage_reference}": { "delete": delete_media() },
-        "/v1/uploads": { "post": create_upload() },
+        "/v1/uploads": { "post": create_upload(), "options": upload_options("getUploadOptions").done() },
         "/v1/uploads/{id}": {
             "get": get_upload(), "head": head_upload(), "patch": patch_upload(), "delete": delete_upload(),
+            "options": upload_options("getUploadOptionsById").parameter("id", "path", EXAMPLE_ID).done(),
         },
         (format!("{media}/{{storage_reference}}")): {
             "get": get_media("getMedia", "An encrypted file, or a part of it"),
@@ -234,6 +235,11 @@ fn create_upload() -> Value {
         .empty(201, "`Location` names the upload")
         .problems(&[400, 412, 413, 422, 507])
         .done()
+}
+
+fn upload_options(id: &str) -> Operation {
+    Operation::new(id, "What this server can do of tus")
+        .empty(204, "`Tus-Version`, `Tus-Extension`, and `Tus-Max-Size` in bytes")
 }
 
 const EXAMPLE_ID: &str = "3q2-796tvu_erb7v3q2-7w";
