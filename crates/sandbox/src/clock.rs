@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -57,6 +57,17 @@ impl Clock {
         unmoved.saturating_add_signed(self.moved.load(Ordering::Relaxed))
     }
 
+    /// Unix milliseconds. A clock that stands has none but those of its seconds.
+    pub(crate) fn millis(&self) -> u64 {
+        let whole = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let unmoved = match self.kind {
+            Kind::Real => whole(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            Kind::Manual(now) => now.saturating_mul(1_000),
+            Kind::Timer { begin, at } => at.saturating_mul(1_000).saturating_add(whole(begin.elapsed())),
+        };
+        unmoved.saturating_add_signed(self.moved.load(Ordering::Relaxed).saturating_mul(1_000))
+    }
+
     /// Moves the clock, and all of its clones, ahead. Each kind can be moved.
     pub fn advance(&self, seconds: u64) {
         self.shift(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -85,6 +96,7 @@ mod tests {
         clock.advance(3_600);
         clone.set_back(5);
         assert_eq!((clock.now(), clone.now()), (3_695, 3_695));
+        assert_eq!(clock.millis(), 3_695_000);
         clock.set_back(u64::MAX);
         assert_eq!(clock.now(), 0);
         for _ in 0..3 {

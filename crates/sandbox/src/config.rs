@@ -20,6 +20,18 @@ pub enum RateLimits {
     Off,
 }
 
+/// Whether pushes go to partners, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pushing {
+    /// Over HTTP/1.1.
+    #[default]
+    Http1,
+    /// Over HTTP/2: agreed on by TLS, taken for granted without.
+    Http2,
+    /// Not at all.
+    Off,
+}
+
 /// How many faults are injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,6 +63,8 @@ pub struct FaultTimes {
     pub stream_end: Duration,
     /// A connection that has died without a word is kept for at most so long.
     pub half_open: Duration,
+    /// A late push, and one that waits for others to go first, comes at most so late.
+    pub push: Duration,
     /// How late the slow magic number takes its messages.
     pub slow_phone: Duration,
 }
@@ -65,6 +79,7 @@ impl Default for FaultTimes {
             reorder: Duration::from_secs(1),
             stream_end: Duration::from_secs(60),
             half_open: Duration::from_secs(180),
+            push: Duration::from_secs(3),
             slow_phone: Duration::from_secs(5),
         }
     }
@@ -131,6 +146,8 @@ pub struct SandboxConfig {
     pub data_dir: Option<PathBuf>,
     /// Whether rates are limited.
     pub rate_limits: RateLimits,
+    /// Whether pushes go to partners, and how.
+    pub pushing: Pushing,
     /// How many faults are injected.
     pub calm: Calm,
     /// Faults whose probabilities are others than those of `calm`.
@@ -159,6 +176,7 @@ impl Default for SandboxConfig {
             partners: Vec::new(),
             data_dir: None,
             rate_limits: RateLimits::default(),
+            pushing: Pushing::default(),
             calm: Calm::default(),
             faults: Vec::new(),
             fault_times: FaultTimes::default(),

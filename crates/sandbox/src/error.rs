@@ -60,6 +60,9 @@ pub enum SandboxError {
     /// There is no such user.
     #[error("there is no user with this address or identifier")]
     NoSuchUser,
+    /// Nobody pushes for this user.
+    #[error("pushes are for partners' users, and this sandbox may send none")]
+    NoPushes,
     /// A client for HTTP cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Http(#[source] landbridge_transport::HttpError),

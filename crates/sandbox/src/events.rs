@@ -7,6 +7,8 @@ use landbridge_stanza::codes::NackCode;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
+use crate::push::{PushReason, PushVersion};
+
 /// How many events are kept for those who come later.
 const KEPT: usize = 10_000;
 /// How many events a slow listener may lag behind.
@@ -69,6 +71,8 @@ rules! {
     RETRY_COUNT: "stanzas 4.4", "a message is asked for again five times at most";
     CONTENT: "messages 4", "content keeps the rules of its kind";
     PADDING: "messages 1, D1", "plaintext ends in N bytes of value N";
+ PUSH_BEARER: "partner-server 3", "a push is believed with a bearer of WhatsApp for this partner that counts now, and with no other";
+    PUSH_ANSWER: "partner-server 3", "a push that is taken is answered with 200";
     DECRYPT: "signal", "a message opens under the recipient's keys";
 }
 
@@ -292,6 +296,20 @@ pub enum EventKind {
         /// What came of it.
         outcome: String,
     },
+    /// A push went to a partner.
+    Push(Box<PushExchange>),
+    /// A push is not tried again.
+    PushGivenUp {
+        /// So many tries were made.
+        tries: u32,
+    },
+    /// A partner gets nothing but probes from now on, or everything again.
+    PushBreaker {
+        /// The partner.
+        integrator: u16,
+        /// Nothing but probes.
+        open: bool,
+    },
     /// An enlistment was refused.
     EnlistRefused {
         /// The `reason` of the answer, or the HTTP status.
@@ -324,6 +342,35 @@ pub enum EventKind {
         /// What.
         detail: String,
     },
+}
+
+/// One request with a push, and its answer. The hashes tell equal ones from different ones, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PushExchange {
+    /// The partner.
+    pub integrator: u16,
+    /// Why it was sent.
+    pub why: PushReason,
+    /// Which try of this push it belongs to, from 1.
+    pub attempt: u32,
+    /// The version of HTTP.
+    pub version: PushVersion,
+    /// SHA-256 of the bearer, 64 hex digits.
+    pub token_sha256: String,
+    /// SHA-256 of the body, 64 hex digits.
+    pub body_sha256: String,
+    /// The status, if there was an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// `Retry-After` of the answer, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// How long it took, in milliseconds of the system's clock.
+    pub millis: u64,
 }
 
 /// Seen from the sandbox.

@@ -14,7 +14,7 @@ use crate::events::Event;
 use crate::faults::{Fault, FaultReport, Probability};
 use crate::partners::Partners;
 use crate::state::State;
-use crate::{Calm, Clock, EnlistKeys, Enlisted, SandboxError, Trace, UserInfo};
+use crate::{Calm, Clock, EnlistKeys, Enlisted, PushReport, SandboxError, Trace, UserInfo};
 
 /// A handle on a sandbox. Clones are handles on the same one.
 #[derive(Clone)]
@@ -194,14 +194,31 @@ impl SandboxHandle {
     /// The database fails.
     pub fn advance_clock(&self, seconds: u64) -> Result<(), SandboxError> {
         self.state.clock.advance(seconds);
-        self.state.partners.clock_moved();
+        self.state.clock_moved();
         self.state.sweep()
     }
 
     /// Moves the clock back, as an operator or a correction does. What has expired has gone and does not come back.
     pub fn set_clock_back(&self, seconds: u64) {
         self.state.clock.set_back(seconds);
-        self.state.partners.clock_moved();
+        self.state.clock_moved();
+    }
+
+    // Pushes.
+
+    /// Which pushes are planned, and how the last one for each user ended.
+    pub fn pushes(&self) -> PushReport {
+        self.state.push_report()
+    }
+
+    /// Pushes for a partner's user now, who is named as in [`phone_send_text`](Self::phone_send_text): whether it is
+    /// connected or not, whether mail waits or not.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoSuchUser`], [`SandboxError::NoPushes`], or the database fails.
+    pub fn push(&self, to: &str) -> Result<(), SandboxError> {
+        let to = self.resolve(to)?.ok_or(SandboxError::NoSuchUser)?;
+        if self.state.push_now(&to)? { Ok(()) } else { Err(SandboxError::NoPushes) }
     }
 
     // Keys.

@@ -33,7 +33,7 @@ impl State {
             let hold = lock(&self.holds).remove(&user.id);
             tx.release(user.id, |held| shuffle(held, hold.map_or(0, |hold| hold.seed)))
         })?;
-        self.router.poke(user.id);
+        self.news(&user);
         Ok(())
     }
 

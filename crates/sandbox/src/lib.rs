@@ -29,6 +29,7 @@
 //! | `partners` | whose tokens are believed |
 //! | [`faults`] | what goes wrong on purpose; numbers that behave in a way of their own |
 //! | `media` | the media server: partners' files and those of phones |
+//! | `push` | pushes to partners whose users are away |
 //! | `hold` | messages that are held back and delivered out of order |
 //! | `enlistment`, `jwks`, `control` | the HTTP side |
 
@@ -50,12 +51,13 @@ mod login;
 mod media;
 pub mod partners;
 mod phones;
+mod push;
 mod router;
 mod sandbox;
 mod state;
 
 pub use clock::Clock;
-pub use config::{Calm, ChatLimits, FaultTimes, RateLimits, SandboxConfig, Trace};
+pub use config::{Calm, ChatLimits, FaultTimes, Pushing, RateLimits, SandboxConfig, Trace};
 pub use db::{Change, EnlistKeys, Enlisted, UserInfo};
 pub use embedded::EmbeddedSandbox;
 pub use error::SandboxError;
@@ -65,4 +67,5 @@ pub use phones::{
     Direction, Garbage, MessageState, OutsidePhone, PhoneError, PhoneInfo, PhoneMessage, Reaction,
     UnknownGarbage,
 };
+pub use push::{LastPush, PartnerPushes, PushReason, PushReport, PushState, PushVersion, UserPushes};
 pub use sandbox::Sandbox;

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::chat::Listener;
 use crate::state::State;
-use crate::{SandboxConfig, SandboxError, SandboxHandle, chat, enlistment, http};
+use crate::{SandboxConfig, SandboxError, SandboxHandle, chat, enlistment, http, push};
 
 /// How often accounts that were away for too long, and old mail, are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -57,6 +57,7 @@ impl Sandbox {
             tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
         ];
         tasks.extend(enlistment::spawn(&state, &stopped)?);
+        tasks.extend(push::spawn(&state, &stopped)?);
         let http_addr = http.local_addr();
         Ok(Self { handle, chat_addr, http, http_addr, media, stop, tasks })
     }

@@ -22,6 +22,7 @@ use crate::jwks::PushKeys;
 use crate::media::MediaHost;
 use crate::partners::Partners;
 use crate::phones::Phones;
+use crate::push::Pushes;
 use crate::router::{Bucket, End, Router};
 use crate::{Calm, Clock, SandboxConfig, SandboxError, Trace};
 
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     /// What signs pushes to partners.
     pub(crate) push_keys: PushKeys,
+    /// Which pushes are planned.
+    pub(crate) pushes: Pushes,
     /// The chat server's static key and chain.
     pub(crate) identity: Arc<ServerIdentity>,
     pub(crate) root_key: PublicKey,
@@ -102,6 +105,7 @@ impl State {
             buckets: Mutex::default(),
             holds: Mutex::default(),
             push_keys: PushKeys::default(),
+            pushes: Pushes::new(),
             config,
         });
         if rotated {
@@ -219,16 +223,16 @@ impl State {
         let after = now.saturating_sub(u64::from(self.profile().server.identity_notice_days) * DAY);
         let contacts = self.db.write(|tx| {
             let contacts = tx.contacts(user.id, after)?;
-            for (contact, _) in &contacts {
+            for contact in &contacts {
                 let id = notification_id(&mut self.rng());
                 let notice = Notification::identity_changed(id, now, user.jid.clone());
-                tx.post(*contact, MailClass::Notification, &notice.to_node(self.profile()), now)?;
+                tx.post(contact.id, MailClass::Notification, &notice.to_node(self.profile()), now)?;
             }
             Ok(contacts)
         })?;
         self.note(None, Some(&user.jid), EventKind::IdentityChanged { contacts: contacts.len() });
-        for (contact, _) in contacts {
-            self.router.poke(contact);
+        for contact in &contacts {
+            self.news(contact);
         }
         Ok(())
     }
@@ -244,6 +248,7 @@ impl State {
         lock(&self.buckets).remove(&user.id);
         lock(&self.holds).remove(&user.id);
         self.router.end(user.id, End::Removed);
+        self.forget_pushes(user.id);
         self.note(None, Some(&user.jid), EventKind::Removed { reason });
         Ok(())
     }
@@ -270,8 +275,14 @@ impl State {
                 "31 days ahead"
             }
         };
-        self.partners.clock_moved();
+        self.clock_moved();
         self.injected(Fault::ClockJump, None, None, None, detail);
+    }
+
+    /// Lets everything that waits for a time look at the clock again, which was moved.
+    pub(crate) fn clock_moved(&self) {
+        self.partners.clock_moved();
+        self.pushes.look();
     }
 
     /// Lets time do its work: accounts away for too long go, old mail goes.

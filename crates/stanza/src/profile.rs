@@ -19,10 +19,12 @@ use crate::iq::IqType;
 mod connection;
 mod content;
 mod enlistment;
+mod push;
 
 pub use connection::{ConnectionProfile, InteropJidForm, LoginProfile, PackPolicy, Resume, WireProfile};
 pub use content::ContentProfile;
 pub use enlistment::{EnlistmentForm, EnlistmentProfile, IdentifierClaim, KeySetProfile, TokenProfile};
+pub use push::PushProfile;
 
 /// All of it. See the [module](self).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -60,6 +62,8 @@ pub struct Profile {
     pub token: TokenProfile,
     /// Key sets of either side.
     pub key_sets: KeySetProfile,
+    /// Pushes to partners.
+    pub push: PushProfile,
     /// What a server does of its own accord.
     pub server: ServerProfile,
 }

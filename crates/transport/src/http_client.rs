@@ -34,8 +34,19 @@ pub struct HttpClientBuilder {
     schemes: Schemes,
     versions: Versions,
     header_case: HeaderCase,
+    oldest_tls: OldestTls,
     user_agent: String,
     extra_roots: Vec<Vec<u8>>,
+}
+
+/// The oldest version of TLS that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OldestTls {
+    /// TLS 1.2 where feature `tls12` is on, else 1.3.
+    BuiltIn,
+    /// TLS 1.3, whatever is built in.
+    Tls13,
 }
 
 /// How a client writes the names of header fields in HTTP/1.1. They mean the same in every case (RFC 9110 5.1).
@@ -114,6 +125,13 @@ impl HttpClientBuilder {
         self
     }
 
+    /// The oldest version of TLS that is spoken. [`OldestTls::BuiltIn`].
+    #[must_use]
+    pub fn oldest_tls(mut self, oldest: OldestTls) -> Self {
+        self.oldest_tls = oldest;
+        self
+    }
+
     /// The `User-Agent` header, unless a call gives its own. `landbridge/` and the version of this crate.
     #[must_use]
     pub fn user_agent(mut self, text: impl Into<String>) -> Self {
@@ -142,8 +160,12 @@ impl HttpClientBuilder {
             roots.add(der.into()).map_err(|e| setup(e.into()))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = match self.oldest_tls {
+            OldestTls::BuiltIn => rustls::DEFAULT_VERSIONS,
+            OldestTls::Tls13 => &[&rustls::version::TLS13],
+        };
         let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|e| setup(e.into()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -362,6 +384,7 @@ impl HttpClient {
             schemes: Schemes::HttpsAndHttp,
             versions: Versions::Any,
             header_case: HeaderCase::Lower,
+            oldest_tls: OldestTls::BuiltIn,
             user_agent: concat!("landbridge/", env!("CARGO_PKG_VERSION")).to_owned(),
             extra_roots: Vec::new(),
         }
@@ -436,7 +459,23 @@ impl HttpClient {
         headers: &[(&str, &str)],
         stall: Duration,
     ) -> Result<Streaming, HttpError> {
-        let (request, host) = self.prepare(Method::GET, url, headers, None, Bytes::new())?;
+        self.begin(Method::GET, url, headers, Bytes::new(), stall).await
+    }
+
+    /// Any method, with a body that is in memory; otherwise as [`open`](Self::open).
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`] when there is no head.
+    pub async fn begin(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes> + Send,
+        stall: Duration,
+    ) -> Result<Streaming, HttpError> {
+        let (request, host) = self.prepare(method, url, headers, None, body.into())?;
         let head = tokio::time::timeout(self.total_timeout, self.head(request, &host)).await;
         let (parts, body) =
             head.map_err(|_| HttpError::TimedOut { host: host.clone(), after: self.total_timeout })??;

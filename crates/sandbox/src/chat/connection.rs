@@ -121,7 +121,7 @@ async fn serve(state: &Arc<State>, id: u64, link: &mut Link, stop: &mut watch::R
     // A resumed connection may be a replay of an old one: it must not push the real one out, nor keep the account
     // alive, before it has shown that it holds the keys.
     let over = talk.run(pattern != Pattern::Ik, admitted.passive, stop).await;
-    state.router.detach(&talk.session);
+    state.detach(&talk.session);
     if talk.present
         && let Err(error) = state.db.write(|tx| tx.seen(talk.session.user, state.now(), None))
     {
@@ -362,7 +362,7 @@ impl Talk<'_> {
             state.internal("a login could not be noted", &error);
             return Err("the sandbox failed".to_owned());
         }
-        match state.router.attach(&self.session) {
+        match state.attach(&self.session) {
             Place::Free => {}
             Place::TakenOver => {
                 state.note(Some(self.channel.id), Some(&self.session.jid), EventKind::Replaced);
@@ -372,7 +372,10 @@ impl Talk<'_> {
         // The account may have been deleted, or enlisted with another key, since the login was judged. Whoever does that
         // from now on finds this connection at the router.
         match state.db.read(|tx| tx.user_by_id(self.session.user)) {
-            Ok(Some(user)) if user.authkey == self.authkey => Ok(()),
+            Ok(Some(user)) if user.authkey == self.authkey => {
+                state.push_by_chance(&user);
+                Ok(())
+            }
             Ok(_) => Err("the account has changed since the login".to_owned()),
             Err(error) => {
                 state.internal("an account cannot be read", &error);

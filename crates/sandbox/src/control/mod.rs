@@ -10,6 +10,7 @@ mod journal;
 mod openapi;
 mod phones;
 mod problem;
+mod pushes;
 mod read;
 mod schemas;
 #[cfg(test)]
@@ -91,6 +92,8 @@ fn operations() -> Vec<Operation> {
         get_at("/events", get(journal::stream), openapi::stream_events()),
         post_at("/holds", post(world::hold), openapi::hold()),
         post_at("/holds/release", post(world::release), openapi::release()),
+        get_at("/pushes", get(pushes::list), openapi::list_pushes()),
+        post_at("/pushes", post(pushes::push), openapi::push()),
         get_at("/faults", get(faults::list), openapi::list_faults()),
         put_at("/faults", put(faults::set_all), openapi::set_faults()),
         put_at("/faults/{name}", put(faults::set), openapi::set_fault()),

@@ -2,6 +2,7 @@
 
 mod files;
 mod phones;
+mod pushes;
 
 use axum::Json;
 use serde_json::{Map, Value, json};
@@ -10,6 +11,7 @@ use super::{PATH, operations, schemas};
 
 pub(super) use files::*;
 pub(super) use phones::*;
+pub(super) use pushes::*;
 
 /// `GET /openapi.json`.
 pub(super) async fn document() -> Json<Value> {

@@ -75,6 +75,7 @@ impl From<SandboxError> for Problem {
         let SandboxError::Phone { source, .. } = &error else {
             return match error {
                 SandboxError::NoSuchUser => Self::unusable("no-such-user", error.to_string()),
+                SandboxError::NoPushes => Self::unusable("no-pushes", error.to_string()),
                 _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", chain(&error)),
             };
         };

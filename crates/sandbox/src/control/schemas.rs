@@ -133,6 +133,23 @@ fn account() -> Value {
     ])
 }
 
+fn user_pushes() -> Value {
+    object(&[
+        ("user", text()),
+        ("integrator", count()),
+        ("to", text()),
+        ("state", json!({ "enum": ["idle", "waiting", "sending"] })),
+        ("why?", json!({ "enum": ["activity", "reminder", "by_hand"] })),
+        ("due?", count()),
+        ("tries", count()),
+        ("last?", object(&[("t", count()), ("status?", count()), ("outcome", text())])),
+    ])
+}
+
+fn partner_pushes() -> Value {
+    object(&[("integrator", count()), ("failures", count()), ("probe?", count())])
+}
+
 /// All schemas by name.
 pub(super) fn all() -> Value {
     json!({
@@ -188,7 +205,7 @@ pub(super) fn all() -> Value {
         ]),
         "Fault": object(&[
             ("name", fault_name()),
-            ("layer", json!({ "enum": ["http", "tcp", "stanza", "message", "time", "media"] })),
+            ("layer", json!({ "enum": ["http", "push", "tcp", "stanza", "message", "time", "media"] })),
             ("what", text()),
             ("default", probability()),
             ("probability", probability()),
@@ -198,6 +215,8 @@ pub(super) fn all() -> Value {
         "Faults": object(&[("profile", fault_profile()), ("seed", count()), ("faults", list(reference("Fault")))]),
         "FaultSetting": object(&[("probability", probability()), ("times?", count())]),
         "FaultProfile": object(&[("profile?", fault_profile()), ("seed?", count())]),
+        "Pushes": object(&[("pushes", list(user_pushes())), ("partners", list(partner_pushes()))]),
+        "PushTo": object(&[("to", user())]),
         "Magic": object(&[("numbers", list(object(&[("number", number()), ("what", text())])))]),
         "Release": object(&[("to", user())]),
         "Time": object(&[("now", count())]),

@@ -1,8 +1,6 @@
 //! Who has exchanged messages with whom.
 
-use landbridge_wire::Jid;
-
-use super::{Tx, UserId, signed};
+use super::{Tx, User, UserId, signed};
 use crate::SandboxError;
 
 impl Tx<'_> {
@@ -16,17 +14,13 @@ impl Tx<'_> {
     }
 
     /// Everybody who exchanged a message with a user since `after`.
-    pub(crate) fn contacts(&self, user: UserId, after: u64) -> Result<Vec<(UserId, Jid)>, SandboxError> {
-        let mut query = self.0.prepare_cached(
-            "SELECT users.id, users.jid FROM contacts JOIN users ON users.id = contacts.peer \
-             WHERE contacts.user = ?1 AND contacts.t >= ?2 ORDER BY users.id",
-        )?;
-        let rows = query
-            .query_map((user.0, signed(after)), |row| Ok((UserId(row.get(0)?), row.get::<_, String>(1)?)))?
+    pub(crate) fn contacts(&self, user: UserId, after: u64) -> Result<Vec<User>, SandboxError> {
+        let mut query =
+            self.0.prepare_cached("SELECT peer FROM contacts WHERE user = ?1 AND t >= ?2 ORDER BY peer")?;
+        let peers = query
+            .query_map((user.0, signed(after)), |row| Ok(UserId(row.get(0)?)))?
             .collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter()
-            .map(|(id, jid)| Ok((id, jid.parse().map_err(|_| SandboxError::Record { what: "address" })?)))
-            .collect()
+        peers.into_iter().filter_map(|peer| self.user_by_id(peer).transpose()).collect()
     }
 
     /// Whether two users have exchanged a message.

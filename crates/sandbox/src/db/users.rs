@@ -16,6 +16,14 @@ const ACCOUNT_BITS: u32 = 43;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct UserId(pub(super) i64);
 
+#[cfg(test)]
+impl UserId {
+    /// One that no database gave.
+    pub(crate) const fn of(row: i64) -> Self {
+        Self(row)
+    }
+}
+
 /// An account.
 #[derive(Debug, Clone)]
 pub(crate) struct User {
@@ -291,6 +299,15 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM users WHERE authkey IS NOT NULL AND last_seen < ?1 ORDER BY id"
         ))?;
         let rows = query.query_map([signed(before)], raw)?.collect::<Result<Vec<_>, _>>()?;
+        rows.into_iter().map(user).collect()
+    }
+
+    /// Partners' users with something in their mailbox.
+    pub(crate) fn users_with_mail(&self) -> Result<Vec<User>, SandboxError> {
+        let mut query = self.0.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM users WHERE authkey IS NOT NULL AND id IN (SELECT user FROM mailbox) ORDER BY id"
+        ))?;
+        let rows = query.query_map([], raw)?.collect::<Result<Vec<_>, _>>()?;
         rows.into_iter().map(user).collect()
     }
 

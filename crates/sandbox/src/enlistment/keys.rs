@@ -38,7 +38,7 @@ pub(super) async fn get(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Re
 async fn move_on(state: Arc<Shared>) {
     match state.push_keys.rotate(&state).await {
         Ok(keys) => {
-            let detail = format!("key {} signs pushes from now on", keys.active);
+            let detail = format!("key {} signs pushes from now on", keys.signer.public_key().kid());
             state.injected(Fault::JwksRotated, None, None, None, detail);
         }
         Err(error) => state.internal("the push keys could not move on", &error),

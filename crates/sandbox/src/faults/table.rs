@@ -12,6 +12,8 @@ use thiserror::Error;
 pub enum Layer {
     /// Enlistment and key set.
     Http,
+    /// Pushes to partners.
+    Push,
     /// Bytes of the chat connection.
     Tcp,
     /// Stanzas of the chat connection.
@@ -82,6 +84,28 @@ faults! {
         "A partner's key set is fetched with its header fields in another order and another case.";
     JwksRotated "jwks-rotated" Http 0.01
         "Behind an answer with the sandbox's key set, its push keys move on by one.";
+    PushTwice "push-twice" Push 0.03
+        "A push that was taken is sent again.";
+    PushReordered "push-reordered" Push 0.03
+        "A push waits up to 3 seconds for another one of any user to go first.";
+    PushLate "push-late" Push 0.05
+        "A push goes up to 3 seconds late.";
+    PushConnected "push-connected" Push 0.02
+        "A push goes for a user who has just connected.";
+    PushUnknown "push-unknown" Push 0.005
+        "A push for a user whom nobody knows goes along.";
+    PushExpired "push-expired" Push 0.005
+        "The bearer of a push ended an hour ago: the partner has to refuse it; a good one comes at once.";
+    PushAudience "push-audience" Push 0.005
+        "The bearer of a push is for another partner: it has to be refused; a good one comes at once.";
+    PushClock "push-clock" Push 0.05
+        "The bearer of a push is dated by a clock that is wrong by up to a minute.";
+    PushVersion "push-version" Push 0.2
+        "A push goes in the other version of HTTP; if that fails, once more as ever.";
+    PushBrokenBefore "push-broken-before" Push 0.005
+        "The connection breaks in the middle of a push's body; not over TLS.";
+    PushBrokenAfter "push-broken-after" Push 0.005
+        "The connection breaks when the answer to a push begins; not over TLS.";
     TcpSplit "tcp-split" Tcp 0.2
         "A write is split at any bytes.";
     TcpCoalesced "tcp-coalesced" Tcp 0.2

@@ -6,4 +6,4 @@ mod poll;
 mod push_keys;
 
 pub(crate) use poll::spawn;
-pub(crate) use push_keys::PushKeys;
+pub(crate) use push_keys::{Loaded, PushKeys};

@@ -31,8 +31,8 @@ pub(crate) struct Loaded {
     pub(crate) document: String,
     /// Its strong entity tag.
     pub(crate) etag: String,
-    /// Id of the key that signs.
-    pub(crate) active: String,
+    /// What signs.
+    pub(crate) signer: RsaSigner,
 }
 
 impl PushKeys {
@@ -105,10 +105,10 @@ fn load(state: &State) -> Result<Arc<Loaded>, SandboxError> {
     if let Some(retired) = state.db.read(|tx| tx.meta(RETIRED))? {
         signers.push(signer(retired)?);
     }
-    let active = signers.first().map(|signer| signer.public_key().kid().to_owned()).ok_or(BROKEN)?;
     let document = jwks::to_json(signers.iter().map(RsaSigner::public_key));
     let etag = jwks::etag(&document);
-    Ok(Arc::new(Loaded { document, etag, active }))
+    let signer = signers.into_iter().next().ok_or(BROKEN)?;
+    Ok(Arc::new(Loaded { document, etag, signer }))
 }
 
 fn load_one(state: &State, name: &str, mut rng: StdRng) -> Result<RsaSigner, SandboxError> {

@@ -66,7 +66,7 @@ impl State {
     ) -> Result<Outcome, SandboxError> {
         if let Some(user) = self.db.read(|tx| tx.user_by_id(who.user))? {
             // The connection that asked gets its result before the end; it is let go first, so that it is not cut.
-            self.router.detach(who);
+            self.detach(who);
             self.remove(&user, "deleted by its user")?;
         }
         let reply = delete.reply_node(&(), id, self.profile());

@@ -184,7 +184,7 @@ impl State {
         let (id, to) = (id.to_owned(), recipient.jid.to_string());
         let (t, kind) = match *fate {
             Fate::Stored(t) => {
-                self.router.poke(recipient.id);
+                self.news(recipient);
                 let (enc, bytes) = (enc.kind.to_string(), enc.ciphertext.len());
                 (t, EventKind::MessageStored { to, id, enc, bytes })
             }

@@ -145,12 +145,15 @@ impl Router {
         }
     }
 
-    /// Lets a connection go, unless a newer one has taken its place.
-    pub(crate) fn detach(&self, session: &Session) {
+    /// Lets a connection go, unless a newer one has taken its place. Says whether the user is away then.
+    pub(crate) fn detach(&self, session: &Session) -> bool {
         let mut sessions = lock(&self.sessions);
-        if sessions.get(&session.user).is_some_and(|current| current.connection == session.connection) {
+        let current =
+            sessions.get(&session.user).is_some_and(|current| current.connection == session.connection);
+        if current {
             sessions.remove(&session.user);
         }
+        current
     }
 
     fn get(&self, user: UserId) -> Option<Arc<Session>> {

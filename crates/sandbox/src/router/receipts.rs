@@ -115,7 +115,7 @@ impl State {
             self.broken(Some(who.connection), Some(&who.jid), Rule::RECEIPT_ID, detail);
         }
         if let Some(id) = first {
-            self.router.poke(author.id);
+            self.news(author);
             let kind = EventKind::ReceiptForwarded { to, id: id.to_string(), kind };
             self.note(Some(who.connection), Some(&who.jid), kind);
         }

@@ -1,0 +1,146 @@
+//! Pushes: a partner's user who is not connected is told, by way of the partner's server, that something waits.
+//! `POST {base}/push` (SEED).
+//!
+//! | module | what |
+//! |---|---|
+//! | `rules` | what an answer means, how long to wait |
+//! | `board`, `lane` | who is due: decisions alone, no I/O and no clock |
+//! | `sender` | the task that carries the decisions out |
+//! | `exchange` | one request and its answer |
+//! | `bearer` | what a push proves itself with |
+//! | `mischief` | pushes as they should not be |
+//! | `report` | what the control API shows |
+//!
+//! The rest of the sandbox says what has happened ([`State::news`], [`State::attach`], [`State::detach`]) and does not
+//! wait for anything here. Plans are kept in memory: a sandbox that starts with mail waiting pushes for it once more.
+
+mod bearer;
+mod board;
+mod exchange;
+mod lane;
+mod mischief;
+mod report;
+mod rules;
+mod sender;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Mutex, MutexGuard};
+
+use landbridge_wire::Jid;
+use tokio::sync::{Notify, watch};
+
+pub use board::{LastPush, PushReason};
+pub use exchange::PushVersion;
+pub use report::{PartnerPushes, PushReport, PushState, UserPushes};
+pub(crate) use sender::spawn;
+
+use crate::SandboxError;
+use crate::db::{User, UserId};
+use crate::faults::Fault;
+use crate::router::{Place, Session};
+use crate::state::{State, lock};
+use board::{Board, Extra, Recipient};
+
+/// Who is to be pushed for.
+#[derive(Debug)]
+pub(crate) struct Pushes {
+    /// `None` as long as nobody sends pushes: then nothing is noted either.
+    board: Mutex<Option<Board>>,
+    /// Something has happened that the sender should look at.
+    changed: Notify,
+    /// Exchanges that have ended, for those that wait to be overtaken.
+    ended: watch::Sender<u64>,
+}
+
+impl Pushes {
+    pub(crate) fn new() -> Self {
+        Self { board: Mutex::new(None), changed: Notify::new(), ended: watch::Sender::new(0) }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Option<Board>> {
+        lock(&self.board)
+    }
+
+    /// Does something to the board, and lets the sender look; `None` if nobody sends pushes.
+    fn tell<T>(&self, what: impl FnOnce(&mut Board) -> T) -> Option<T> {
+        let told = self.board().as_mut().map(what);
+        if told.is_some() {
+            self.look();
+        }
+        told
+    }
+
+    /// Lets the sender look at the clock and at the board again.
+    pub(crate) fn look(&self) {
+        self.changed.notify_one();
+    }
+}
+
+impl User {
+    /// Whom a push for this account is for; a test phone gets none.
+    fn recipient(&self) -> Option<Recipient> {
+        let identifier = self.identifier.clone().filter(|_| self.authkey.is_some())?;
+        let (user, jid, integrator) = (self.id, self.jid.clone(), self.jid.integrator());
+        Some(Recipient { user, jid, integrator, identifier })
+    }
+}
+
+impl State {
+    /// Something new is in a user's mailbox: a connection looks there, and without one a push says so.
+    pub(crate) fn news(&self, user: &User) {
+        self.router.poke(user.id);
+        if let Some(to) = user.recipient() {
+            let now = self.clock.millis();
+            self.pushes.tell(|board| board.news(to, now));
+        }
+    }
+
+    /// Takes a connection in.
+    pub(crate) fn attach(&self, session: &std::sync::Arc<Session>) -> Place {
+        let place = self.router.attach(session);
+        if place != Place::Taken {
+            let now = self.clock.millis();
+            self.pushes.tell(|board| board.came(session.user, now));
+        }
+        place
+    }
+
+    /// Lets a connection go.
+    pub(crate) fn detach(&self, session: &Session) {
+        if self.router.detach(session) {
+            let now = self.clock.millis();
+            self.pushes.tell(|board| board.went(session.user, now));
+        }
+    }
+
+    /// An account is gone.
+    pub(crate) fn forget_pushes(&self, user: UserId) {
+        self.pushes.tell(|board| board.forget(user));
+    }
+
+    /// Pushes for a user who has just connected, if a fault wants it so.
+    pub(crate) fn push_by_chance(&self, user: &User) {
+        let Some(Recipient { jid, integrator, identifier, .. }) = user.recipient() else { return };
+        if self.pushes.board().is_none() || self.faults.roll(Fault::PushConnected).is_none() {
+            return;
+        }
+        self.injected(Fault::PushConnected, None, Some(&jid), None, "a push, though the user is connected");
+        self.pushes.tell(|board| board.add(Extra { jid: Some(jid), integrator, identifier }));
+    }
+
+    /// Pushes for a user now, whatever else is planned; false for a test phone, and while no pushes are sent.
+    pub(crate) fn push_now(&self, jid: &Jid) -> Result<bool, SandboxError> {
+        let user = self.live_user(jid)?.ok_or(SandboxError::NoSuchUser)?;
+        let now = self.clock.millis();
+        let asked = user.recipient().and_then(|to| self.pushes.tell(|board| board.ask(to, now)));
+        Ok(asked.is_some())
+    }
+
+    /// Where the pushes stand.
+    pub(crate) fn push_report(&self) -> PushReport {
+        let board = self.pushes.board();
+        let none = || PushReport { pushes: Vec::new(), partners: Vec::new() };
+        board.as_ref().map_or_else(none, Board::report)
+    }
+}
