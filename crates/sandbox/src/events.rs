@@ -298,6 +298,13 @@ pub enum EventKind {
     },
     /// A push went to a partner.
     Push(Box<PushExchange>),
+    /// Behind an exchange, another push for the user is planned: a further try, or a reminder if mail still waits then.
+    PushPlanned {
+        /// Why.
+        why: PushReason,
+        /// When, unix seconds of the sandbox's clock.
+        due: u64,
+    },
     /// A push is not tried again.
     PushGivenUp {
         /// So many tries were made.

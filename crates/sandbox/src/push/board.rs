@@ -95,6 +95,8 @@ pub struct LastPush {
 pub(crate) struct After {
     /// So many tries were made, and there will be no more.
     pub(crate) gave_up: Option<u32>,
+    /// What comes next for the user, and when.
+    pub(crate) planned: Option<(PushReason, u64)>,
     pub(crate) breaker: Option<Breaker>,
 }
 
@@ -284,7 +286,7 @@ impl Board {
             Ended::Needless => (Sign::None, None, None),
         };
         let lane = self.lanes.get_mut(&to.integrator);
-        let mut after = After { gave_up: None, breaker: None };
+        let mut after = After::default();
         after.breaker = lane.and_then(|lane| lane.ended(sign, probe, now, &self.rules));
         let connected = self.connected.contains(&to.user);
         let Some(entry) = self.users.get_mut(&to.user) else { return after };
@@ -305,6 +307,8 @@ impl Board {
         } else {
             self.plan_reminder(to.user);
         }
+        let plan = self.users.get(&to.user).and_then(|entry| entry.plan);
+        after.planned = plan.map(|plan| (plan.why, plan.at));
         after
     }
 

@@ -125,6 +125,10 @@ impl Sender {
         if let Some(tries) = after.gave_up {
             self.state.note(None, Some(&to.jid), EventKind::PushGivenUp { tries });
         }
+        if let Some((why, at)) = after.planned {
+            let due = at.div_ceil(1_000);
+            self.state.note(None, Some(&to.jid), EventKind::PushPlanned { why, due });
+        }
         if let Some(breaker) = after.breaker {
             let (integrator, open) = (to.integrator, breaker == Breaker::Opened);
             self.state.note(None, None, EventKind::PushBreaker { integrator, open });

@@ -10,6 +10,7 @@
 )]
 
 pub mod chat;
+pub mod partner;
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -52,6 +53,8 @@ pub fn signer() -> &'static RsaSigner {
 pub struct World {
     pub sandbox: Sandbox,
     pub profile: Profile,
+    /// Issuer of the partner's tokens.
+    pub issuer: String,
 }
 
 impl World {
@@ -60,9 +63,9 @@ impl World {
     }
 
     pub async fn with(config: SandboxConfig) -> Self {
-        let profile = config.profile.clone();
+        let (profile, issuer) = (config.profile.clone(), config.partners[0].1.clone());
         let sandbox = Sandbox::start(config).await.unwrap();
-        let world = Self { sandbox, profile };
+        let world = Self { sandbox, profile, issuer };
         world.publish_keys();
         world
     }
@@ -93,7 +96,8 @@ impl World {
     }
 
     pub fn token(&self, identifier: &str) -> String {
-        let claims = Claims::user(ISSUER, &identifier.parse().unwrap(), self.now(), &mut rand::rng());
+        let claims =
+            Claims::user(self.issuer.as_str(), &identifier.parse().unwrap(), self.now(), &mut rand::rng());
         jwt::issue(signer(), &claims).unwrap().as_str().to_owned()
     }
 
