@@ -44,6 +44,8 @@ pub(crate) struct SandboxSection {
     pub(crate) media: Option<SocketAddr>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rate_limits: Option<crate::sandbox::RateLimits>,
+    /// `"1.1"`, `"2"` or `"off"`.
+    pub(crate) push: Option<crate::sandbox::Push>,
     pub(crate) faults: Option<crate::sandbox::Faults>,
     pub(crate) seed: Option<u64>,
     pub(crate) allow_remote: Option<bool>,
@@ -181,10 +183,25 @@ mod tests {
         });
         let whole = uncommented.collect::<Vec<_>>().join("\n");
         let Config { sandbox, partner, client, profile } = Config::parse(&whole).ok().unwrap();
-        let SandboxSection { chat, http, media, data, rate_limits, faults, seed, allow_remote, partners } =
-            sandbox;
+        let SandboxSection {
+            chat,
+            http,
+            media,
+            data,
+            rate_limits,
+            push,
+            faults,
+            seed,
+            allow_remote,
+            partners,
+        } = sandbox;
         assert!(
-            chat.is_some() && http.is_some() && media.is_some() && data.is_some() && rate_limits.is_some()
+            chat.is_some()
+                && http.is_some()
+                && media.is_some()
+                && data.is_some()
+                && rate_limits.is_some()
+                && push.is_some()
         );
         assert!(faults.is_some() && seed.is_some() && allow_remote.is_some() && !partners.is_empty());
         let PartnerSection {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use landbridge_sandbox::faults::{Fault, FaultReport, Probability};
-use landbridge_sandbox::{Calm, Sandbox, SandboxConfig, SandboxError};
+use landbridge_sandbox::{Calm, Pushing, Sandbox, SandboxConfig, SandboxError};
 use landbridge_stanza::Profile;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,22 @@ pub(crate) enum RateLimits {
     /// As the real service does.
     On,
     /// For load tests.
+    Off,
+}
+
+/// Whether pushes go to partners, and in which version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+pub(crate) enum Push {
+    /// HTTP/1.1.
+    #[value(name = "1.1")]
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2.
+    #[value(name = "2")]
+    #[serde(rename = "2")]
+    Http2,
+    /// None go.
+    #[serde(rename = "off")]
     Off,
 }
 
@@ -63,6 +79,9 @@ pub(crate) struct Args {
     /// Whether enlistment and sending are limited in rate [default: on]
     #[arg(long, value_name = "WHETHER", env = "LANDBRIDGE_SANDBOX_RATE_LIMITS")]
     rate_limits: Option<RateLimits>,
+    /// The version of HTTP in which pushes go to partners [default: 1.1]
+    #[arg(long, value_name = "VERSION", env = "LANDBRIDGE_SANDBOX_PUSH")]
+    push: Option<Push>,
     /// Inject no faults [default: some of every kind, at low rates]
     #[arg(long, env = "LANDBRIDGE_SANDBOX_CALM", conflicts_with = "storm")]
     calm: bool,
@@ -182,6 +201,11 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
     settings.rate_limits = match args.rate_limits.or(file.rate_limits) {
         Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,
         Some(RateLimits::On) | None => landbridge_sandbox::RateLimits::On,
+    };
+    settings.pushing = match args.push.or(file.push) {
+        Some(Push::Http1) | None => Pushing::Http1,
+        Some(Push::Http2) => Pushing::Http2,
+        Some(Push::Off) => Pushing::Off,
     };
     settings.calm = match (args.calm, args.storm, file.faults) {
         (true, ..) | (_, false, Some(Faults::Calm)) => Calm::Calm,

@@ -1,6 +1,7 @@
 //! The control API over real sockets, and its document against what it says.
 
 mod files;
+mod pushes;
 mod schema;
 
 use std::time::Duration;

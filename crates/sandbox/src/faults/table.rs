@@ -182,6 +182,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_lists_every_fault() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/sandbox.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows: Vec<_> = page.lines().filter(|line| line.matches(" | ").count() == 3).collect();
+        let expected = Fault::ALL.iter().map(|fault| {
+            let layer = serde_json::to_value(fault.layer()).unwrap();
+            let percent = (fault.rate() * 1e6).round() / 1e4;
+            let rate = if percent == 0.0 { "0".to_owned() } else { format!("{percent} %") };
+            format!("| `{fault}` | {} | {rate} | {} |", layer.as_str().unwrap(), fault.what())
+        });
+        let expected: Vec<_> = expected.collect();
+        let missing: Vec<_> = expected.iter().filter(|row| !rows.contains(&row.as_str())).collect();
+        assert!(missing.is_empty(), "docs/sandbox.md lacks {missing:#?}");
+        let listed: Vec<_> =
+            rows.iter().skip_while(|row| **row != expected[0]).take(expected.len()).copied().collect();
+        assert_eq!(listed, expected, "docs/sandbox.md has another order, or faults that there are not");
+    }
+
+    #[test]
     fn names_are_read_back_and_fit_into_a_seed() {
         for fault in Fault::ALL {
             assert_eq!(fault.name().parse(), Ok(*fault));

@@ -286,8 +286,8 @@ impl Board {
             Ended::Needless => (Sign::None, None, None),
         };
         let lane = self.lanes.get_mut(&to.integrator);
-        let mut after = After::default();
-        after.breaker = lane.and_then(|lane| lane.ended(sign, probe, now, &self.rules));
+        let breaker = lane.and_then(|lane| lane.ended(sign, probe, now, &self.rules));
+        let mut after = After { breaker, ..After::default() };
         let connected = self.connected.contains(&to.user);
         let Some(entry) = self.users.get_mut(&to.user) else { return after };
         let Some((plan, tried_before)) = entry.sending.take() else { return after };

@@ -152,11 +152,13 @@ impl Sender {
         // A partner of an earlier run, whom nobody has named in this one.
         let Some(partner) = self.partner(to.integrator) else { return Ended::Needless };
         let errand = Errand::new(&self.state, partner, Some(&to.jid), &to.identifier, (why, attempt));
+        // From before the journal says that this one waits for others.
+        let others = self.state.pushes.ended.subscribe();
         let tricks = Tricks::roll(&self.state, to);
         if let Some(extra) = for_nobody(&self.state, to.integrator) {
             self.state.pushes.tell(|board| board.add(extra));
         }
-        self.hold(&tricks).await;
+        self.hold(&tricks, others).await;
         let answer = match self.attempt(&errand, &tricks).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -182,12 +184,11 @@ impl Sender {
     }
 
     /// Lets a push that is to come late wait.
-    async fn hold(&self, tricks: &Tricks) {
+    async fn hold(&self, tricks: &Tricks, mut others: watch::Receiver<u64>) {
         if let Some(late) = tricks.late {
             tokio::time::sleep(late).await;
         }
         if tricks.overtaken {
-            let mut others = self.state.pushes.ended.subscribe();
             tokio::select! {
                 _ = others.changed() => {}
                 () = tokio::time::sleep(self.state.config.fault_times.push) => {}
