@@ -127,7 +127,12 @@ impl WhatsApp {
     }
 
     pub(crate) fn bearer(&self, partner: &Partner) -> String {
-        let claims = Claims::push(partner.base_url(), self.hand.seconds());
+        self.bearer_for(partner.base_url())
+    }
+
+    /// For the partner server with this base URL.
+    pub(crate) fn bearer_for(&self, base_url: &str) -> String {
+        let claims = Claims::push(base_url, self.hand.seconds());
         jwt::issue(&self.signer, &claims).unwrap().as_str().to_owned()
     }
 
