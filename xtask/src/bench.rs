@@ -36,6 +36,8 @@ enum Part {
     Stores,
     /// Thousands of clients that connect, lose their server and come back; a hundred pairs at once.
     Crowd,
+    /// Pushes, tokens and media of the partner server beside nginx (has to be installed).
+    Partner,
     /// Cold build time of crate `landbridge`, crates in its tree, size of the program.
     Build,
 }
@@ -55,6 +57,10 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,
             Part::Stores => example("landbridge-cli", "stores")?,
             Part::Crowd => example("landbridge-cli", "crowd")?,
+            Part::Partner => {
+                cargo(&["build", "--release", "--package", "landbridge-cli"]).run()?;
+                example("landbridge-cli", "partner_load")?;
+            }
             Part::Build => build()?,
         }
     }
