@@ -1,10 +1,13 @@
 //! What `POST {base}/push` needs: whose keys, which audience, how many.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use landbridge_enlist::jwks::VerifyingKey;
 use landbridge_enlist::jwt::{Profile, RejectReason, Verifier};
+use ring::digest::SHA256_OUTPUT_LEN;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -117,17 +120,38 @@ impl Presence for WakeHub {
     }
 }
 
+/// Bearers that are kept in mind.
+const KNOWN: usize = 16;
+
 /// Verifies bearers.
+///
+/// A caller uses one for most of its life, so the last ones are kept in mind, by digest: the same bytes under the same
+/// key need no second look before they expire.
 pub(crate) struct Bearers {
     pub(crate) keys: Arc<KeySource>,
     verifier: Verifier,
+    known: Mutex<VecDeque<Known>>,
     metrics: Arc<Metrics>,
+}
+
+/// A bearer that was verified.
+struct Known {
+    digest: [u8; SHA256_OUTPUT_LEN],
+    key: Arc<VerifyingKey>,
+    /// When it was, unix seconds. A clock that has been set back behind it counts anew.
+    from: u64,
+    until: u64,
 }
 
 impl Bearers {
     pub(crate) fn new(keys: Arc<KeySource>, audience: String, metrics: &Arc<Metrics>) -> Self {
         let verifier = Verifier::new(Profile::push_bearer(audience));
-        Self { keys, verifier, metrics: Arc::clone(metrics) }
+        Self { keys, verifier, known: Mutex::default(), metrics: Arc::clone(metrics) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<Known>> {
+        // A panic elsewhere leaves nothing half done in the list.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether `token` is WhatsApp's word to us at `now`, unix seconds.
@@ -142,10 +166,29 @@ impl Bearers {
     }
 
     async fn try_verify(&self, token: &str, now: u64) -> Result<(), RejectReason> {
+        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        let digest: [u8; SHA256_OUTPUT_LEN] = hash.as_ref().try_into().unwrap_or_default();
+        let known = {
+            let known = self.known();
+            let found =
+                known.iter().find(|known| known.digest == digest && (known.from..known.until).contains(&now));
+            found.map(|known| Arc::clone(&known.key))
+        };
+        // The key may have been withdrawn meanwhile.
+        if let Some(key) = known
+            && self.keys.key(key.kid()).await.is_ok_and(|current| current == key)
+        {
+            return Ok(());
+        }
         let unverified = self.verifier.open(token).map_err(|rejected| rejected.reason())?;
         let key = self.keys.key(unverified.kid()).await?;
         let verified = self.verifier.verify(&unverified, Profile::PUSH_ISSUER, Some(&key), now);
-        verified.map(drop).map_err(|rejected| rejected.reason())
+        let until = verified.map_err(|rejected| rejected.reason())?.expires_at;
+        let mut known = self.known();
+        known.retain(|known| known.digest != digest);
+        known.truncate(KNOWN - 1);
+        known.push_front(Known { digest, key, from: now, until });
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whom the store was told about just now, so that it need not be told with every token.
+//! Whom the store knows, so that it need not be told with every token and asked with every push.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,6 +34,14 @@ impl Remembered {
         user.is_some() && notes.identifiers.get(identifier).is_some_and(|owner| owner == user_id)
     }
 
+    /// The user who is visible as `identifier`, if that was so just now.
+    pub(crate) fn user(&self, identifier: &str) -> Option<String> {
+        let notes = self.lock();
+        let owner = notes.identifiers.get(identifier)?;
+        let (seen, at) = notes.users.get(owner)?;
+        (seen == identifier && at.elapsed() < LIFE).then(|| owner.clone())
+    }
+
     pub(crate) fn note(&self, user_id: &str, identifier: &str) {
         let mut notes = self.lock();
         if notes.users.len() >= MAX {
@@ -58,11 +66,15 @@ mod tests {
         assert!(!notes.is_fresh("1", "alice"));
         notes.note("1", "alice");
         assert!(notes.is_fresh("1", "alice"));
+        assert_eq!(notes.user("alice").as_deref(), Some("1"));
         notes.note("1", "bob");
+        assert_eq!(notes.user("alice"), None);
         assert!(!notes.is_fresh("1", "alice"));
         notes.note("2", "bob");
         assert!(!notes.is_fresh("1", "bob") && notes.is_fresh("2", "bob"));
+        assert_eq!(notes.user("bob").as_deref(), Some("2"));
         notes.forget("2");
+        assert_eq!(notes.user("bob"), None);
         assert!(!notes.is_fresh("2", "bob"));
     }
 }

@@ -11,6 +11,8 @@ use axum::http::header::{ETAG, LOCATION};
 use axum::response::IntoResponse as _;
 use common::whatsapp::{Hand, KeyServer, WhatsApp, push};
 use common::{ALICE, Events, config, put_target, send, token, until};
+use landbridge_enlist::jwks;
+use landbridge_enlist::jwt::{self, Claims};
 use landbridge_partner::store::{SqliteStore, WakeQueue as _};
 use landbridge_partner::{Partner, PartnerConfig, PushConfig, UnknownUser};
 use serde_json::Value;
@@ -158,6 +160,37 @@ async fn every_row_of_the_table() {
     assert_eq!(whatsapp.push(&partner, &"😀".repeat(40)).await.status, 200, "40 characters");
     assert_eq!(metric(&partner, "landbridge_push_received_total{result=\"unknown_user\"}").await, Some(2));
     assert_eq!(send(addr, "GET /push", &[], "").await.header("allow"), Some("POST"));
+}
+
+/// A bearer that was believed once is looked at again when its key or its time may be over.
+#[tokio::test]
+async fn a_bearer_counts_no_longer_than_its_key_and_its_time() {
+    let whatsapp = WhatsApp::with(Hand::at(1_800_000_000)).await;
+    let partner = with_alice(&whatsapp).await;
+    let body = r#"{"to":"alice"}"#;
+    let bearer = whatsapp.bearer(&partner);
+    for _ in 0..3 {
+        assert_eq!(push(&partner, &bearer, body).await.status, 200);
+    }
+    push(&partner, &bearer[..bearer.len() - 1], body).await.assert_problem(401, "invalid-token");
+    push(&partner, &format!("{bearer}A"), body).await.assert_problem(401, "invalid-token");
+    for (seconds, status) in [(3_599, 200), (3_600 + 61, 401), (1, 200)] {
+        whatsapp.hand.set(1_800_000_000 + seconds);
+        assert_eq!(push(&partner, &bearer, body).await.status, status, "after {seconds} s");
+    }
+    // Set back before it was issued.
+    whatsapp.hand.set(1_800_000_000 - 3_600);
+    assert_eq!(push(&partner, &bearer, body).await.status, 401);
+
+    whatsapp.hand.set(1_800_000_000 + 120);
+    assert_eq!(push(&partner, &bearer, body).await.status, 200);
+    let successor = common::whatsapp::signer("whatsapp/1aXf9").with_kid("1aXf9").unwrap();
+    let document = jwks::to_json([successor.public_key()]);
+    whatsapp.keys.answer(move || document.clone().into_response());
+    let claims = Claims::push(partner.base_url(), whatsapp.hand.seconds());
+    let next = jwt::issue(&successor, &claims).unwrap();
+    assert_eq!(push(&partner, next.as_str(), body).await.status, 200, "the set is fetched anew");
+    push(&partner, &bearer, body).await.assert_problem(401, "invalid-token");
 }
 
 #[tokio::test]

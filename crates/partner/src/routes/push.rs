@@ -48,8 +48,15 @@ async fn accept(app: &App, request: Request) -> Result<&'static str, Problem> {
 }
 
 async fn wake(app: &App, identifier: &str) -> Result<&'static str, Problem> {
-    let Some(user_id) = app.store.find_user(identifier).await.map_err(unavailable)? else {
-        return Ok("unknown_user");
+    let user_id = match app.remembered.user(identifier) {
+        Some(user_id) => user_id,
+        None => match app.store.find_user(identifier).await.map_err(unavailable)? {
+            Some(user_id) => {
+                app.remembered.note(&user_id, identifier);
+                user_id
+            }
+            None => return Ok("unknown_user"),
+        },
     };
     for presence in &app.presence {
         if presence.is_connected(&user_id).await {
