@@ -122,8 +122,6 @@ impl WakeHub {
 
     /// The last word to the other servers.
     pub(crate) async fn leave(&self) {
-        // What was accepted and is not through is theirs now.
-        self.switchboard.due();
         self.switchboard.leave().await;
     }
 }

@@ -87,7 +87,8 @@ pub trait Switchboard: Send + Sync {
     /// Whether other servers would be reached now.
     fn is_linked(&self) -> bool;
 
-    /// Tells the others that this server stops. Waits for a second at most.
+    /// Tells the others that this server stops, and that what it has accepted and not seen to is theirs. Waits for a
+    /// second at most.
     async fn leave(&self);
 }
 
@@ -173,6 +174,7 @@ impl Switchboard for LocalSwitchboard {
     }
 
     async fn leave(&self) {
+        self.due();
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
         servers.retain(|server| !own.as_ref().is_some_and(|own| own.ptr_eq(server)));
