@@ -184,14 +184,14 @@ async fn nats_is_killed_and_comes_back_without_its_memory() {
     let (a, b) = (town.server().await, town.server().await);
     let mut events = Events::open(b.addr(), ALICE, "device=phone").await;
     assert_eq!(town.whatsapp.push(&a, "alice").await.status, 200);
-    let mut last = events.next().await;
+    let mut seen = std::collections::HashSet::from([events.next().await]);
     for _ in 0..3 {
         town.nats.kill().unwrap();
         until("both see it", async || !is_linked(&a).await && !is_linked(&b).await).await;
         assert_eq!(town.whatsapp.push(&a, "alice").await.status, 200, "pushes are accepted all the same");
         town.nats.restart().unwrap();
-        let next = events.next().await;
-        assert_ne!(std::mem::replace(&mut last, next.clone()), next, "and find their way");
+        // It finds its way; the one before may come once more, if the kill swallowed the word that it was taken.
+        while !seen.insert(events.next().await) {}
     }
     // Presence is told again, too.
     let _desk = Events::open(b.addr(), ALICE, "device=desk&chat=connected").await;
