@@ -323,9 +323,9 @@ async fn answers_that_are_no_key_set() {
         || (StatusCode::NOT_MODIFIED, [(ETAG, "\"x\"")]).into_response(),
         || StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     ];
-    let stranger = landbridge_enlist::jwt::Claims::push(partner.base_url(), whatsapp.hand.seconds());
+    let stranger = Claims::push(partner.base_url(), whatsapp.hand.seconds());
     let signer = common::whatsapp::signer("attacker");
-    let stranger = landbridge_enlist::jwt::issue(&signer, &stranger).unwrap();
+    let stranger = jwt::issue(&signer, &stranger).unwrap();
     for answer in hostile {
         whatsapp.keys.answer(answer);
         whatsapp.hand.advance(31);
