@@ -6,6 +6,7 @@ mod exchange;
 mod files;
 mod identities;
 mod integrity;
+mod push;
 mod report;
 mod watch;
 mod world;
@@ -96,6 +97,7 @@ async fn checks(report: &mut Report, world: &mut World, args: &Args) -> Result<(
     channel::run(report, world).await?;
     exchange::run(report, world, &args.text, args.seed).await?;
     files::run(report, world, args.file.as_deref()).await?;
+    push::run(report, world).await?;
     integrity::blocking(report, world).await?;
     integrity::deletion(report, world).await
 }

@@ -68,4 +68,4 @@ pub use phones::{
     UnknownGarbage,
 };
 pub use push::{LastPush, PartnerPushes, PushReason, PushReport, PushState, PushVersion, UserPushes};
-pub use sandbox::Sandbox;
+pub use sandbox::{BoundSandbox, Sandbox};

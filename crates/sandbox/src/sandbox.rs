@@ -17,6 +17,10 @@ use crate::{SandboxConfig, SandboxError, SandboxHandle, chat, enlistment, http, 
 /// How often accounts that were away for too long, and old mail, are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// What listens, for errors.
+const CHAT: &str = "the chat server";
+const HTTP: &str = "enlistment and control";
+
 /// A running sandbox. Dropping it without [`shutdown`](Self::shutdown) stops it without a word to its clients.
 #[derive(Debug)]
 pub struct Sandbox {
@@ -39,27 +43,20 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`] if an address cannot be listened on, the data cannot be used, or a partner is named wrongly.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let (chat_at, http_at) = (config.chat_addr, config.http_addr);
-        let state = State::new(config)?;
-        let chat_listener = listen("the chat server", chat_at).await?;
-        let http_listener = listen("enlistment and control", http_at).await?;
-        let media_listener = listen("files", state.config.media_addr).await?;
-        let chat_addr = local(&chat_listener, "the chat server", chat_at)?;
-        let (stop, stopped) = watch::channel(false);
-        let handle = SandboxHandle::new(Arc::clone(&state));
-        crate::phones::resume(&state)?;
-        let http = http::serve(&handle, http_listener, stopped.clone()).map_err(|source| {
-            SandboxError::Listen { what: "enlistment and control", addr: http_at, source }
-        })?;
-        let media = crate::media::serve(&state, media_listener, stopped.clone())?;
-        let mut tasks = vec![
-            tokio::spawn(chat::serve(Arc::clone(&state), Listener::Tcp(chat_listener), stopped.clone())),
-            tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
-        ];
-        tasks.extend(enlistment::spawn(&state, &stopped)?);
-        tasks.extend(push::spawn(&state, &stopped)?);
-        let http_addr = http.local_addr();
-        Ok(Self { handle, chat_addr, http, http_addr, media, stop, tasks })
+        Self::bind(config).await?.start()
+    }
+
+    /// Takes the addresses and serves nobody yet: for a partner's server that has to know where the sandbox's key set is
+    /// before it starts itself. Who connects waits.
+    ///
+    /// # Errors
+    /// [`SandboxError::Listen`] if an address cannot be listened on.
+    pub async fn bind(config: SandboxConfig) -> Result<BoundSandbox, SandboxError> {
+        let chat = listen(CHAT, config.chat_addr).await?;
+        let http = listen(HTTP, config.http_addr).await?;
+        let media = listen("files", config.media_addr).await?;
+        let http_addr = local(&http, HTTP, config.http_addr)?;
+        Ok(BoundSandbox { config, chat, http, http_addr, media })
     }
 
     /// What the control API and tests do with it.
@@ -89,7 +86,7 @@ impl Sandbox {
 
     /// Where the sandbox's own key set is, for partners that check pushes.
     pub fn jwks_url(&self) -> String {
-        format!("http://{}{}", self.http_addr, enlistment::JWKS_PATH)
+        jwks_url(self.http_addr)
     }
 
     /// Where the media server is: the base of every download path.
@@ -115,6 +112,62 @@ impl Sandbox {
         let _ = self.http.wait().await;
         let _ = self.media.wait().await;
     }
+}
+
+/// A sandbox that has its addresses and serves nobody yet; made by [`Sandbox::bind`].
+#[derive(Debug)]
+pub struct BoundSandbox {
+    config: SandboxConfig,
+    chat: TcpListener,
+    http: TcpListener,
+    http_addr: SocketAddr,
+    media: TcpListener,
+}
+
+impl BoundSandbox {
+    /// Where the sandbox's own key set will be, for partners that check pushes.
+    pub fn jwks_url(&self) -> String {
+        jwks_url(self.http_addr)
+    }
+
+    /// Adds a partner. Its base URL is also the issuer of its tokens.
+    #[must_use]
+    pub fn partner(mut self, integrator: u16, base_url: impl Into<String>) -> Self {
+        self.config = self.config.partner(integrator, base_url);
+        self
+    }
+
+    /// Opens the database, brings back the test phones, serves. Must be called within a tokio runtime; otherwise as
+    /// [`Sandbox::start`].
+    ///
+    /// # Errors
+    /// [`SandboxError`] if the data cannot be used or a partner is named wrongly.
+    pub fn start(self) -> Result<Sandbox, SandboxError> {
+        let Self { config, chat, http, http_addr, media } = self;
+        let chat_addr = local(&chat, CHAT, config.chat_addr)?;
+        let state = State::new(config)?;
+        let (stop, stopped) = watch::channel(false);
+        let handle = SandboxHandle::new(Arc::clone(&state));
+        crate::phones::resume(&state)?;
+        // Before anybody can connect: the board has to hear of all who come.
+        let mut tasks: Vec<_> = push::spawn(&state, &stopped)?.into_iter().collect();
+        let http = http::serve(&handle, http, stopped.clone()).map_err(|source| SandboxError::Listen {
+            what: HTTP,
+            addr: http_addr,
+            source,
+        })?;
+        let media = crate::media::serve(&state, media, stopped.clone())?;
+        tasks.extend([
+            tokio::spawn(chat::serve(Arc::clone(&state), Listener::Tcp(chat), stopped.clone())),
+            tokio::spawn(sweep(Arc::clone(&state), stopped.clone())),
+        ]);
+        tasks.extend(enlistment::spawn(&state, &stopped)?);
+        Ok(Sandbox { handle, chat_addr, http, http_addr, media, stop, tasks })
+    }
+}
+
+fn jwks_url(http_addr: SocketAddr) -> String {
+    format!("http://{http_addr}{}", enlistment::JWKS_PATH)
 }
 
 async fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, SandboxError> {

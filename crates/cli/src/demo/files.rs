@@ -26,14 +26,15 @@ pub(super) async fn run(report: &mut Report, world: &mut World, file: Option<&Pa
     report.check("the phone fetches the same file", phone_fetches(world, &id, hash)).await
 }
 
-fn random(count: usize) -> Vec<u8> {
+/// Bytes that nobody can guess.
+pub(super) fn random(count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     rand::rng().fill_bytes(&mut bytes);
     bytes
 }
 
 /// The first bytes of a hash in hex.
-fn short(hash: &[u8; 32]) -> String {
+pub(super) fn short(hash: &[u8; 32]) -> String {
     hex::encode(hash.split_at(4).0)
 }
 

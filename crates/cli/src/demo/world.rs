@@ -11,7 +11,7 @@ use landbridge::transport::HttpClient;
 use landbridge::wire::Jid;
 use landbridge::{Client, Event, Events, HttpTokenSource};
 use landbridge_curve::PrivateKey;
-use landbridge_partner::{Partner, PartnerConfig};
+use landbridge_partner::{Partner, PartnerConfig, PushConfig};
 use landbridge_sandbox::{Sandbox, SandboxConfig, SandboxHandle};
 use tempfile::TempDir;
 
@@ -49,16 +49,19 @@ pub(super) struct World {
 impl World {
     /// Starts partner server and sandbox on free ports, and makes a client with a database in a temporary directory.
     pub(super) async fn start(trace: bool) -> Result<Self, Failure> {
+        // Each has to know the other's address: the sandbox where to push, the partner's server whose keys to believe.
+        let bound = Sandbox::bind(SandboxConfig::default()).await?;
+        let push = PushConfig { keys_url: Some(bound.jwks_url()), ..PushConfig::default() };
         let partner = Partner::start(PartnerConfig {
             addr: ([127, 0, 0, 1], 0).into(),
             admin_addr: ([127, 0, 0, 1], 0).into(),
             dev_users: [USER, GUEST].map(|user| (session_of(user), user.to_owned())).into(),
             insecure_dev_auth: true,
+            push,
             ..PartnerConfig::default()
         })
         .await?;
-        let sandbox =
-            Sandbox::start(SandboxConfig::default().partner(INTEGRATOR, partner.base_url())).await?;
+        let sandbox = bound.partner(INTEGRATOR, partner.base_url()).start()?;
         let dir = tempfile::tempdir()?;
         let watch = Watch::new(if trace { Echo::Printed } else { Echo::Silent });
         let mut store = SqliteStore::open(dir.path().join("alice.db"))?;
