@@ -5,6 +5,7 @@ mod fuzz;
 mod guard;
 mod kill;
 mod legs;
+mod outages;
 mod peers;
 mod purity;
 mod run;
@@ -48,6 +49,8 @@ enum Chore {
     Sim(sim::SimArgs),
     /// Kill a client's process at random and at every commit, and check that nothing is lost or used twice.
     Kill(kill::KillArgs),
+    /// Kill PostgreSQL, the object store and NATS under two partner servers, and check that nothing acknowledged is lost.
+    Outages(outages::OutageArgs),
     /// Run the demo; arguments go to `landbridge demo`.
     Demo {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Chore::Peers(args) => peers::run(&args),
         Chore::Sim(args) => sim::run(&args),
         Chore::Kill(args) => kill::run(&args),
+        Chore::Outages(args) => outages::run(&args),
         Chore::Demo { args } => {
             cargo(&["run", "--release", "--package", "landbridge-cli", "--", "demo"]).args(args).run()
         }
