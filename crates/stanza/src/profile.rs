@@ -19,11 +19,13 @@ use crate::iq::IqType;
 mod connection;
 mod content;
 mod enlistment;
+mod media;
 mod push;
 
 pub use connection::{ConnectionProfile, InteropJidForm, LoginProfile, PackPolicy, Resume, WireProfile};
 pub use content::ContentProfile;
 pub use enlistment::{EnlistmentForm, EnlistmentProfile, IdentifierClaim, KeySetProfile, TokenProfile};
+pub use media::MediaProfile;
 pub use push::PushProfile;
 
 /// All of it. See the [module](self).
@@ -56,6 +58,8 @@ pub struct Profile {
     pub reach: ReachProfile,
     /// Limits of message content.
     pub content: ContentProfile,
+    /// Files.
+    pub media: MediaProfile,
     /// Enlistment.
     pub enlistment: EnlistmentProfile,
     /// The partner's user tokens.

@@ -89,7 +89,8 @@ impl Opener {
     pub(super) fn files(&self, client: Client) -> Result<Files, Failure> {
         let remembered = &self.settings.remembered;
         let http = HttpClient::builder().build().map_err(|error| Failure::from_error(&error))?;
-        let mut downloader = HttpDownloader::new(http.clone());
+        let profile = &self.profile.media;
+        let mut downloader = HttpDownloader::new(http.clone()).profile(profile);
         if let Some(url) = &remembered.media_url {
             downloader = downloader.base(url.trim_end_matches('/'));
         }
@@ -97,7 +98,7 @@ impl Opener {
         let server = remembered.token_url.as_ref().and_then(|url| url.strip_suffix("/v1/token"));
         let Some(server) = remembered.upload_url.as_deref().or(server) else { return Ok(files) };
         let session = self.settings.need(&remembered.session, "--session")?;
-        Ok(files.uploader(HttpUploader::new(http, server, session)))
+        Ok(files.uploader(HttpUploader::new(http, server, session).profile(profile)))
     }
 
     /// A connected client.

@@ -8,10 +8,12 @@ use landbridge_media::{
     Claim, DownloadPath, Downloader, Expected, MediaKey, MediaKind, RangeError, RangeReader, Sidecar,
 };
 use landbridge_proto::content::{self, Media};
+use landbridge_stanza::profile::MediaProfile;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::download::{Job, Target, span};
+use super::limits::limit;
 use super::outgoing::file_kind;
 use super::{MediaError, Progress};
 
@@ -24,6 +26,7 @@ pub struct Attachment {
     sidecar: Option<Sidecar>,
     downloader: Arc<dyn Downloader>,
     slots: Arc<Semaphore>,
+    profile: Arc<MediaProfile>,
 }
 
 /// A file that was fetched and passed every check.
@@ -42,21 +45,22 @@ impl Attachment {
         media: &Media<'_>,
         downloader: Arc<dyn Downloader>,
         slots: Arc<Semaphore>,
-        limit: fn(MediaKind) -> u64,
+        profile: Arc<MediaProfile>,
     ) -> Result<Self, MediaError> {
         let unclear = || MediaError::BadMessage { source: None };
         let kind = file_kind(kind).ok_or_else(unclear)?;
-        let path = media.direct_path.and_then(|path| path.parse().ok()).ok_or_else(unclear)?;
+        let path = media.direct_path.or_else(|| media.url.and_then(|url| path_of(url, &profile)));
+        let path = path.and_then(|path| path.parse().ok()).ok_or_else(unclear)?;
         let mut claim = Claim::default();
         claim.media_key = media.media_key;
         claim.file_enc_sha256 = media.file_enc_sha256;
         claim.file_sha256 = media.file_sha256;
         claim.file_length = media.file_length;
-        let expected = Expected::of_message(kind, claim, limit(kind))?;
+        let expected = Expected::of_message(kind, claim, limit(&profile, kind))?;
         let key = MediaKey::from_bytes(media.media_key.unwrap_or_default())?;
         // A sidecar that is none is as good as missing: no file is refused for it.
         let sidecar = media.sidecar.and_then(|bytes| Sidecar::from_bytes(bytes).ok());
-        Ok(Self { path, expected, key, sidecar, downloader, slots })
+        Ok(Self { path, expected, key, sidecar, downloader, slots, profile })
     }
 
     /// Its kind.
@@ -72,7 +76,7 @@ impl Attachment {
     }
 
     /// Fetches the file and puts it at `target`, at once and whole, when every check has passed. After breaks it goes on
-    /// where it stopped, five times in a row without progress.
+    /// where it stopped, until so many tries in a row have brought nothing as the profile says.
     ///
     /// # Cancel safety
     ///
@@ -116,6 +120,7 @@ impl Attachment {
             expected: &self.expected,
             target,
             progress,
+            profile: &self.profile,
         };
         job.run().await
     }
@@ -139,14 +144,21 @@ impl Attachment {
         let reader = RangeReader::new(self.kind(), &self.key, length, sidecar).map_err(part)?;
         let wanted = reader.part(plain).map_err(part)?;
         let _slot = self.slots.acquire().await.map_err(|_| MediaError::GivenUp)?;
-        let fetched = span(&self.downloader, &self.path, wanted.fetch()).await?;
+        let fetched = span(&self.downloader, &self.path, wanted.fetch(), &self.profile).await?;
         reader.open(&wanted, &fetched).map_err(part)
     }
 }
 
+/// The path in a place, for want of a path: it is fetched where all files are, whichever of the allowed hosts it names.
+fn path_of<'a>(url: &'a str, profile: &MediaProfile) -> Option<&'a str> {
+    let rest = url.strip_prefix("https://")?;
+    let (host, path) = rest.split_at(rest.find('/')?);
+    super::http_download::is_below(host, &profile.redirect_domains).then_some(path)
+}
+
 impl std::fmt::Debug for Attachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { path, expected, key: _, sidecar: _, downloader: _, slots: _ } = self;
+        let Self { path, expected, key: _, sidecar: _, downloader: _, slots: _, profile: _ } = self;
         f.debug_struct("Attachment")
             .field("path", path)
             .field("kind", &expected.kind())

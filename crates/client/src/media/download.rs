@@ -9,6 +9,7 @@ use landbridge_media::{
     DecryptError, Decryptor, DownloadPath, Downloader, Expected, Fetch, Opened, Quarantine, Refusal, Remedy,
     Span, TransferError,
 };
+use landbridge_stanza::profile::MediaProfile;
 
 use super::patience::Patience;
 use super::{HiddenFile, MediaError, Progress};
@@ -30,6 +31,7 @@ pub(super) struct Job<'a> {
     pub(super) expected: &'a Expected,
     pub(super) target: Target,
     pub(super) progress: &'a (dyn Fn(Progress) + Send + Sync),
+    pub(super) profile: &'a MediaProfile,
 }
 
 impl Job<'_> {
@@ -44,7 +46,7 @@ impl Job<'_> {
     }
 
     async fn once(&self) -> Result<Opened<Vec<u8>>, Failed> {
-        let mut patience = Patience::default();
+        let mut patience = Patience::of(self.profile);
         let mut sink = Sink::begin(self)?;
         let mut validator = None;
         loop {
@@ -222,8 +224,9 @@ pub(super) async fn span(
     downloader: &Arc<dyn Downloader>,
     path: &DownloadPath,
     range: std::ops::Range<u64>,
+    profile: &MediaProfile,
 ) -> Result<Vec<u8>, TransferError> {
-    let mut patience = Patience::default();
+    let mut patience = Patience::of(profile);
     loop {
         let fetched = span_once(downloader, path, &range).await;
         match fetched {

@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use landbridge_media::{Downloader, EncryptedFile as _, MediaKey, MediaKind, Uploader};
 use landbridge_stanza::MessageId;
+use landbridge_stanza::profile::MediaProfile;
 use landbridge_wire::Jid;
+use tokio::sync::Semaphore;
 
+use super::limits::limit;
 use super::outgoing::{Fields, Progress, Watcher};
 use super::spool::{Order, Spool};
 use super::{Attachment, MediaError, OutgoingFile, PreparedFile, Source};
 use crate::{Client, ReceivedMessage};
-
-/// Transfers at once; others wait (ASSUMED).
-const PARALLEL: usize = 4;
 
 /// Sends and fetches files for a client. A cheap handle; clones are the same one.
 ///
@@ -26,21 +26,23 @@ pub struct Files {
     uploader: Option<Arc<dyn Uploader>>,
     downloader: Option<Arc<dyn Downloader>>,
     folder: PathBuf,
-    limit: fn(MediaKind) -> u64,
-    slots: Arc<tokio::sync::Semaphore>,
+    profile: Arc<MediaProfile>,
+    slots: Arc<Semaphore>,
 }
 
 impl Files {
-    /// For this client. Without uploader nothing can be sent, without downloader nothing fetched.
+    /// For this client, within the limits of its profile. Without uploader nothing can be sent, without downloader
+    /// nothing fetched.
     #[must_use]
     pub fn new(client: Client) -> Self {
+        let profile = Arc::new(client.inner.profile.media.clone());
         Self {
             client,
             uploader: None,
             downloader: None,
             folder: std::env::temp_dir(),
-            limit: MediaKind::default_limit,
-            slots: Arc::new(tokio::sync::Semaphore::new(PARALLEL)),
+            slots: Arc::new(Semaphore::new(profile.parallel)),
+            profile,
         }
     }
 
@@ -62,13 +64,6 @@ impl Files {
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = folder.into();
-        self
-    }
-
-    /// Longest plain file of a kind in bytes, both ways. [`MediaKind::default_limit`].
-    #[must_use]
-    pub fn limit(mut self, limit: fn(MediaKind) -> u64) -> Self {
-        self.limit = limit;
         self
     }
 
@@ -157,7 +152,7 @@ impl Files {
         let made_at = inner.clock.now();
         let OutgoingFile { source, mut fields, watcher } = file;
         name_after(&source, &mut fields);
-        let order = Order { kind, key, limit: (self.limit)(kind) };
+        let order = Order { kind, key, limit: limit(&self.profile, kind) };
         let (folder, told) = (self.folder.clone(), Arc::clone(&watcher));
         let given_up = GiveUp::default();
         let flag = Arc::clone(&given_up.0);
@@ -198,8 +193,8 @@ impl Files {
     pub fn attachment(&self, message: &ReceivedMessage) -> Result<Option<Attachment>, MediaError> {
         let Some(media) = message.content.media() else { return Ok(None) };
         let downloader = self.downloader.as_ref().ok_or(MediaError::Setup { what: "downloader" })?;
-        let slots = Arc::clone(&self.slots);
-        Attachment::new(message.content.kind(), &media, Arc::clone(downloader), slots, self.limit).map(Some)
+        let (slots, profile) = (Arc::clone(&self.slots), Arc::clone(&self.profile));
+        Attachment::new(message.content.kind(), &media, Arc::clone(downloader), slots, profile).map(Some)
     }
 }
 

@@ -1,76 +1,76 @@
 //! Files from WhatsApp's media server over HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use landbridge_media::{DownloadPath, Downloader, Fetch, Span, TransferError};
+use landbridge_stanza::profile::MediaProfile;
 use landbridge_transport::HttpClient;
 use landbridge_transport::http_client::Streaming;
 
 use super::http_upload::{network, unavailable};
 
-/// WhatsApp's media server (PEERS).
-const BASE: &str = "https://mmg.whatsapp.net";
-/// Where it may send clients on to (ASSUMED): these domains and what is below them.
-const DOMAINS: [&str; 2] = ["whatsapp.net", "fbcdn.net"];
-/// Redirects that are followed (ASSUMED).
-const REDIRECTS: u32 = 3;
-/// Longest silence in the middle of a file (ASSUMED).
-const STALL: Duration = Duration::from_secs(20);
-
 /// Fetches files by their path, unchanged, below one base. Nothing tells the server who asks.
 #[derive(Debug, Clone)]
 pub struct HttpDownloader {
     http: HttpClient,
-    base: String,
-    stall: Duration,
+    profile: Arc<MediaProfile>,
 }
 
 impl HttpDownloader {
     /// From `https://mmg.whatsapp.net`.
     #[must_use]
     pub fn new(http: HttpClient) -> Self {
-        Self { http, base: BASE.to_owned(), stall: STALL }
+        Self { http, profile: Arc::default() }
     }
 
-    /// From another server, such as a sandbox's.
+    /// With another profile's base, redirects and times.
     #[must_use]
-    pub fn base(mut self, url: impl Into<String>) -> Self {
-        self.base = url.into();
+    pub fn profile(mut self, profile: &MediaProfile) -> Self {
+        self.profile = Arc::new(profile.clone());
         self
     }
 
-    /// Longest silence in the middle of a file. 20 s.
+    /// From another server than the profile's, such as a sandbox's.
     #[must_use]
-    pub const fn stall(mut self, limit: Duration) -> Self {
-        self.stall = limit;
+    pub fn base(mut self, url: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.profile).base_url = url.into();
         self
     }
 
     /// The answer behind the redirects.
     async fn open(&self, url: String, headers: &[(&str, &str)]) -> Result<Streaming, TransferError> {
         let mut url = url;
-        for _ in 0..=REDIRECTS {
-            let answer = self.http.open(&url, headers, self.stall).await.map_err(network)?;
+        let stall = Duration::from_secs(self.profile.stall_s);
+        for _ in 0..=self.profile.max_redirects {
+            let answer = self.http.open(&url, headers, stall).await.map_err(network)?;
             if !matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
-            let next = answer.header("location").filter(|next| is_allowed(next));
+            let domains = &self.profile.redirect_domains;
+            let next = answer.header("location").filter(|next| is_allowed(next, domains));
             url = next.ok_or(TransferError::Malformed { what: "a redirect to elsewhere" })?.to_owned();
         }
         Err(TransferError::Malformed { what: "too many redirects" })
     }
 }
 
-/// Whether a redirect leads to one of the allowed domains over https. Ports, users and addresses are not for it.
-fn is_allowed(url: &str) -> bool {
+/// Whether a redirect leads to one of these domains over https.
+fn is_allowed(url: &str, domains: &[String]) -> bool {
     let Some(rest) = url.strip_prefix("https://") else { return false };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    is_below(rest.split(['/', '?', '#']).next().unwrap_or_default(), domains)
+}
+
+/// Whether a host is one of these domains or below. Ports, users and addresses are not for it.
+pub(super) fn is_below(host: &str, domains: &[String]) -> bool {
+    let host = host.to_ascii_lowercase();
     let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
-    let below =
-        |domain: &str| host.strip_suffix(domain).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'));
-    is_name && DOMAINS.into_iter().any(below)
+    let below = |domain: &String| {
+        host.strip_suffix(&**domain).is_some_and(|sub| sub.is_empty() || sub.ends_with('.'))
+    };
+    is_name && domains.iter().any(below)
 }
 
 #[async_trait]
@@ -88,7 +88,7 @@ impl Downloader for HttpDownloader {
                 headers.push(("if-range", validator));
             }
         }
-        let answer = self.open(path.url(&self.base), &headers).await?;
+        let answer = self.open(path.url(&self.profile.base_url), &headers).await?;
         let status = answer.status.as_u16();
         let malformed = |what| Err(TransferError::Malformed { what });
         let (begins_at, length) = match status {
@@ -148,10 +148,11 @@ mod tests {
 
     #[test]
     fn redirects_stay_at_home() {
+        let domains = MediaProfile::default().redirect_domains;
         for good in
             ["https://mmg.whatsapp.net/v/x", "https://whatsapp.net", "https://media-ber1-1.cdn.fbcdn.net/x?y"]
         {
-            assert!(is_allowed(good), "{good}");
+            assert!(is_allowed(good, &domains), "{good}");
         }
         for bad in [
             "http://mmg.whatsapp.net/v",
@@ -165,7 +166,7 @@ mod tests {
             "/v/t",
             "https://127.0.0.1/",
         ] {
-            assert!(!is_allowed(bad), "{bad}");
+            assert!(!is_allowed(bad, &domains), "{bad}");
         }
     }
 

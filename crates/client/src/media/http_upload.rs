@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use landbridge_media::{DownloadPath, EncryptedFile, TransferError, Uploader};
+use landbridge_stanza::profile::MediaProfile;
 use landbridge_transport::http_client::{Method, Response};
 use landbridge_transport::{HttpClient, HttpError};
 use zeroize::Zeroizing;
@@ -27,6 +28,7 @@ pub struct HttpUploader {
     authorization: Arc<Zeroizing<String>>,
     /// Where uploads that have begun lie, by the hash of their file.
     begun: Arc<Mutex<HashMap<[u8; 32], String>>>,
+    profile: Arc<MediaProfile>,
 }
 
 impl HttpUploader {
@@ -40,7 +42,15 @@ impl HttpUploader {
             base: base.trim_end_matches('/').to_owned(),
             authorization: Arc::new(Zeroizing::new(format!("Bearer {session}"))),
             begun: Arc::default(),
+            profile: Arc::default(),
         }
+    }
+
+    /// With another profile's patience.
+    #[must_use]
+    pub fn profile(mut self, profile: &MediaProfile) -> Self {
+        self.profile = Arc::new(profile.clone());
+        self
     }
 
     async fn call(
@@ -164,7 +174,7 @@ impl Uploader for HttpUploader {
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<DownloadPath, TransferError> {
         let is_small = file.length() <= PIECE as u64;
-        let (mut patience, mut forgotten) = (Patience::default(), 0);
+        let (mut patience, mut forgotten) = (Patience::of(&self.profile), 0);
         loop {
             let done =
                 if is_small { self.put(file).await } else { self.rest(file, &mut patience, progress).await };

@@ -36,6 +36,7 @@ mod files;
 mod hidden;
 mod http_download;
 mod http_upload;
+mod limits;
 mod outgoing;
 mod patience;
 mod spool;

@@ -49,7 +49,12 @@ impl SandboxHandle {
         let mut rng = self.state.rng();
         let key = MediaKey::generate(&mut rng);
         let (encrypted, sealed) = encrypt(file.kind, &key, &file.bytes);
-        let path = self.state.media.store(encrypted, self.state.now(), &mut rng)?;
+        let path = self.state.media.store(
+            encrypted,
+            self.state.profile().media.link_days,
+            self.state.now(),
+            &mut rng,
+        )?;
         let url = format!("{PUBLIC}{path}");
         let mut media = Media::default();
         media.direct_path = Some(&path);

@@ -14,8 +14,6 @@ use crate::state::{DAY, lock};
 
 /// Most bytes of all files together: they are kept in memory.
 const CAPACITY: u64 = 1024 * 1024 * 1024;
-/// How long a link lives, in seconds (ASSUMED: as long as WhatsApp keeps undelivered messages).
-const LINK_LIFE: u64 = 30 * DAY;
 
 /// One file.
 #[derive(Clone)]
@@ -44,16 +42,23 @@ impl MediaHost {
         let _ = self.addr.set(addr);
     }
 
-    /// Keeps an encrypted file, and gives the path that phones put into messages.
-    pub(crate) fn store(&self, bytes: Vec<u8>, now: u64, rng: &mut StdRng) -> Result<String, FileError> {
-        let expires_at = now + LINK_LIFE;
+    /// Keeps an encrypted file for so many days, and gives the path that phones put into messages.
+    pub(crate) fn store(
+        &self,
+        bytes: Vec<u8>,
+        days: u32,
+        now: u64,
+        rng: &mut StdRng,
+    ) -> Result<String, FileError> {
+        let life = u64::from(days) * DAY;
+        let expires_at = now + life;
         let (number, secret) = (rng.next_u64(), StorageReference::generate(rng));
         let path = format!(
             "/v/t62.7118-24/{number}_n.enc?ccb=11-4&oh={}&oe={expires_at:X}&_nc_sid=5e03e0",
             secret.as_str()
         );
         let mut files = lock(&self.files);
-        files.retain(|_, file| file.expires_at + LINK_LIFE > now);
+        files.retain(|_, file| file.expires_at + life > now);
         let stored: u64 = files.values().map(|file| file.bytes.len() as u64).sum();
         if stored + bytes.len() as u64 > CAPACITY {
             return Err(FileError::TooLarge { limit: CAPACITY - stored });

@@ -18,6 +18,8 @@ pub struct ContentProfile {
     pub max_caption_sent_chars: usize,
     /// Largest media file, of any kind.
     pub max_media_bytes: u64,
+    /// Hosts of the places that a message may name instead of a download path.
+    pub media_hosts: Vec<String>,
     /// Longest download path.
     pub max_path_bytes: usize,
     /// Largest thumbnail.
@@ -53,6 +55,7 @@ impl Default for ContentProfile {
             max_text_chars: 65_536,
             max_caption_sent_chars: 1_024,
             max_media_bytes: 2_000_000_000,
+            media_hosts: vec!["mmg.whatsapp.net".to_owned()],
             max_path_bytes: 2_048,
             max_thumbnail_bytes: 64 * 1024,
             max_name_bytes: 255,
@@ -80,6 +83,7 @@ impl ContentProfile {
         limits.text_chars = self.max_text_chars;
         limits.sent_caption_chars = self.max_caption_sent_chars;
         limits.media_length = self.max_media_bytes;
+        limits.media_hosts.clone_from(&self.media_hosts);
         limits.media_place = self.max_path_bytes;
         limits.thumbnail = self.max_thumbnail_bytes;
         limits.name = self.max_name_bytes;

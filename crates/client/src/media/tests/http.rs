@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -11,6 +12,7 @@ use axum::routing::{get, post, put};
 use landbridge_media::{
     Downloader, EncryptedFile, MediaKey, MediaKind, Span, TransferError, Uploader, decrypt,
 };
+use landbridge_stanza::profile::MediaProfile;
 use landbridge_transport::{HttpClient, HttpLimits, serve};
 
 use super::super::spool::{Order, Spool};
@@ -217,4 +219,36 @@ async fn statuses_and_ranges_are_read() {
     }
     let cut = fetch("cut", Span::default()).await.unwrap_err();
     assert!(matches!(cut, TransferError::Network { .. }), "{cut:?}");
+}
+
+/// Slower than any limit on the whole: as long as something comes now and then, nothing is wrong. Silence is.
+#[tokio::test]
+async fn a_slow_server_is_none_that_is_silent() {
+    const PIECES: usize = 8;
+    let slow = async |Path(name): Path<String>| {
+        let pieces = futures_util::stream::unfold(0, move |n| {
+            let silent = name == "silent" && n == 1;
+            async move {
+                let wait = if silent { Duration::from_secs(60) } else { Duration::from_millis(250) };
+                tokio::time::sleep(wait).await;
+                (n < PIECES).then(|| (Ok::<_, std::convert::Infallible>("slow"), n + 1))
+            }
+        });
+        axum::body::Body::from_stream(pieces)
+    };
+    let base = start(Router::new().route("/v/{name}", get(slow))).await;
+    let profile = MediaProfile { stall_s: 1, ..MediaProfile::default() };
+    let http = HttpClient::builder().total_timeout(Duration::from_secs(1)).build().unwrap();
+    let downloader = HttpDownloader::new(http).profile(&profile).base(base);
+    let fetch = async |name: &str| {
+        let mut coming = downloader.fetch(&format!("/v/{name}").parse().unwrap(), &Span::default()).await?;
+        let mut length = 0;
+        while let Some(piece) = coming.next().await? {
+            length += piece.len();
+        }
+        Ok::<_, TransferError>(length)
+    };
+    let (slow, silent) = tokio::join!(fetch("slow"), fetch("silent"));
+    assert_eq!(slow.unwrap(), PIECES * 4);
+    assert!(matches!(silent, Err(TransferError::Network { .. })), "{silent:?}");
 }

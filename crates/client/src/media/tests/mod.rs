@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use landbridge_media::{MediaKey, MediaKind, Sealed, TransferError, encrypt};
 use landbridge_proto::content::{Kind, Media};
+use landbridge_stanza::profile::MediaProfile;
 use tokio::sync::Semaphore;
 
 use super::{Attachment, MediaError, Progress};
@@ -48,7 +49,7 @@ impl Film {
 
 fn attachment(media: &Media<'_>, way: &Way) -> Result<Attachment, MediaError> {
     let slots = Arc::new(Semaphore::new(4));
-    Attachment::new(Kind::Video, media, Arc::new(way.clone()), slots, MediaKind::default_limit)
+    Attachment::new(Kind::Video, media, Arc::new(way.clone()), slots, Arc::default())
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +164,49 @@ async fn what_the_message_says_is_checked_before_anything_is_fetched() {
         matches!(refused(|media| media.file_length = Some(u64::MAX)), MediaError::TooLarge { limit: got } if got == limit)
     );
     assert_eq!(way.asked(), [0; 0]);
+}
+
+/// It is fetched below the one base, by the path in it.
+#[tokio::test(start_paused = true)]
+async fn a_place_does_for_want_of_a_path() {
+    let film = Film::new(1_000);
+    let way = Way::new(&film.encrypted);
+    let of = |url| {
+        let mut media = film.media();
+        (media.direct_path, media.url) = (None, Some(url));
+        attachment(&media, &way)
+    };
+    let good = of("https://mmg.whatsapp.net/v/t62.7118-24/1_n.enc?ccb=11-4&oh=01&oe=67").unwrap();
+    assert_eq!(good.bytes().await.unwrap(), film.plain);
+    for bad in [
+        "http://mmg.whatsapp.net/v/x",
+        "https://evil.example/v/x",
+        "https://mmg.whatsapp.net.evil.example/v/x",
+        "https://mmg.whatsapp.net@evil.example/v/x",
+        "https://mmg.whatsapp.net:1/v/x",
+        "https://mmg.whatsapp.net",
+        "https://mmg.whatsapp.net//evil.example/x",
+        "https://mmg.whatsapp.net/v/../x",
+        "/v/x",
+    ] {
+        assert!(matches!(of(bad), Err(MediaError::BadMessage { source: None })), "{bad}");
+    }
+}
+
+/// Every number in it.
+#[tokio::test(start_paused = true)]
+async fn another_profile_has_other_limits() {
+    let film = Film::new(50_000);
+    let with = |profile: MediaProfile, way: &Way| {
+        let slots = Arc::new(Semaphore::new(4));
+        Attachment::new(Kind::Video, &film.media(), Arc::new(way.clone()), slots, Arc::new(profile))
+    };
+    let way = Way::new(&film.encrypted).then(vec![Step::Unavailable; 9]);
+    let patient = with(MediaProfile { tries: 2, ..MediaProfile::default() }, &way).unwrap();
+    assert!(patient.bytes().await.is_err());
+    assert_eq!(way.asked().len(), 2);
+    let small = with(MediaProfile { max_video_bytes: 49_999, ..MediaProfile::default() }, &way);
+    assert!(matches!(small, Err(MediaError::TooLarge { limit: 49_999 })));
 }
 
 #[tokio::test(start_paused = true)]
