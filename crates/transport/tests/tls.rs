@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Version;
 use axum::routing::get;
-use landbridge_transport::http_client::{HttpClient, Versions};
+use landbridge_transport::http_client::{HttpClient, HttpError, OldestTls, Versions};
 use landbridge_transport::http_server::{
     Certificates, HttpLimits, Reloaded, ServerHandle, TlsError, TlsVersions, serve_tls,
 };
@@ -97,6 +97,47 @@ async fn both_versions_of_http_on_one_port() {
     let mut stream = shake(server.local_addr(), &root, &versions, &[b"h2"]).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(read_all(&mut stream).await, b"");
+}
+
+/// A server that speaks TLS 1.2 alone, for as many connections as come.
+async fn old_server(directory: &Path) -> (SocketAddr, CertificateDer<'static>) {
+    use rustls::pki_types::pem::PemObject as _;
+    let root = write(directory, "old.example");
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(directory.join("key.pem")).unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![root.clone()], key)
+            .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(socket).await else { continue };
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (addr, root)
+}
+
+#[tokio::test]
+async fn a_client_may_insist_on_tls_1_3() {
+    let directory = tempfile::tempdir().unwrap();
+    let (addr, root) = old_server(directory.path()).await;
+    let url = format!("https://localhost:{}/", addr.port());
+    for (oldest, answers) in [(OldestTls::BuiltIn, true), (OldestTls::Tls13, false)] {
+        let client = HttpClient::builder().extra_root(root.to_vec()).oldest_tls(oldest).build().unwrap();
+        match client.get(&url, &[]).await {
+            Ok(answer) => assert!(answers && answer.status == 200),
+            Err(error) => assert!(!answers && matches!(error, HttpError::Connect { .. }), "{error:?}"),
+        }
+    }
 }
 
 #[tokio::test]

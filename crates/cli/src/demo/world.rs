@@ -152,13 +152,18 @@ impl World {
             "\nThe servers stay up until Ctrl-C. In another terminal:\n\n\
              {program} client --data {data} --identifier {GUEST} --integrator {INTEGRATOR} --session {} --token-url {}/v1/token --chat {} --enlist-url {} --media-url {} --root-key {} enlist\n\n\
              {program} client --data {data} send --to {PHONE} --text 'Hello, phone' --wait delivered\n\n\
-             curl -s {}/phones/{PHONE}/messages",
+             curl -s {}/phones/{PHONE}/messages\n\n\
+             curl -sN -H 'Authorization: Bearer {}' '{}/v1/wake?device=mine' &  # wake-ups of {GUEST}, who is away\n\
+             curl -d '{{\"to\":\"{GUEST}\"}}' -H 'content-type: application/json' {}/pushes",
             session_of(GUEST),
             self.partner.base_url(),
             self.sandbox.chat_addr(),
             self.sandbox.enlist_url(),
             self.sandbox.media_url(),
             hex::encode(self.sandbox.root_key().as_bytes()),
+            self.sandbox.control_url(),
+            session_of(GUEST),
+            self.partner.base_url(),
             self.sandbox.control_url(),
         ))
     }

@@ -125,6 +125,11 @@ impl Clients {
     }
 }
 
+/// Whether a connection to an address is without TLS.
+pub(super) fn is_plain(url: &str) -> bool {
+    plain(url).is_some()
+}
+
 /// Host with port, and path, of a plain address.
 fn plain(url: &str) -> Option<(String, &str)> {
     let rest = url.strip_prefix("http://")?;

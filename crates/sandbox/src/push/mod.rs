@@ -62,15 +62,6 @@ impl Pushes {
         lock(&self.board)
     }
 
-    /// Does something to the board, and lets the sender look; `None` if nobody sends pushes.
-    fn tell<T>(&self, what: impl FnOnce(&mut Board) -> T) -> Option<T> {
-        let told = self.board().as_mut().map(what);
-        if told.is_some() {
-            self.look();
-        }
-        told
-    }
-
     /// Lets the sender look at the clock and at the board again.
     pub(crate) fn look(&self) {
         self.changed.notify_one();
@@ -87,12 +78,21 @@ impl User {
 }
 
 impl State {
+    /// Tells the board something, with the time, and lets the sender look; `None` if nobody sends pushes. The clock is read
+    /// behind the lock: to the board, a time that is earlier than the last one is a clock that was set back.
+    fn tell_board<T>(&self, what: impl FnOnce(&mut Board, u64) -> T) -> Option<T> {
+        let told = self.pushes.board().as_mut().map(|board| what(board, self.clock.millis()));
+        if told.is_some() {
+            self.pushes.look();
+        }
+        told
+    }
+
     /// Something new is in a user's mailbox: a connection looks there, and without one a push says so.
     pub(crate) fn news(&self, user: &User) {
         self.router.poke(user.id);
         if let Some(to) = user.recipient() {
-            let now = self.clock.millis();
-            self.pushes.tell(|board| board.news(to, now));
+            self.tell_board(|board, now| board.news(to, now));
         }
     }
 
@@ -100,8 +100,7 @@ impl State {
     pub(crate) fn attach(&self, session: &std::sync::Arc<Session>) -> Place {
         let place = self.router.attach(session);
         if place != Place::Taken {
-            let now = self.clock.millis();
-            self.pushes.tell(|board| board.came(session.user, now));
+            self.tell_board(|board, now| board.came(session.user, now));
         }
         place
     }
@@ -109,14 +108,13 @@ impl State {
     /// Lets a connection go.
     pub(crate) fn detach(&self, session: &Session) {
         if self.router.detach(session) {
-            let now = self.clock.millis();
-            self.pushes.tell(|board| board.went(session.user, now));
+            self.tell_board(|board, now| board.went(session.user, now));
         }
     }
 
     /// An account is gone.
     pub(crate) fn forget_pushes(&self, user: UserId) {
-        self.pushes.tell(|board| board.forget(user));
+        self.tell_board(|board, _| board.forget(user));
     }
 
     /// Pushes for a user who has just connected, if a fault wants it so.
@@ -126,14 +124,13 @@ impl State {
             return;
         }
         self.injected(Fault::PushConnected, None, Some(&jid), None, "a push, though the user is connected");
-        self.pushes.tell(|board| board.add(Extra { jid: Some(jid), integrator, identifier }));
+        self.tell_board(|board, _| board.add(Extra { jid: Some(jid), integrator, identifier }));
     }
 
     /// Pushes for a user now, whatever else is planned; false for a test phone, and while no pushes are sent.
     pub(crate) fn push_now(&self, jid: &Jid) -> Result<bool, SandboxError> {
         let user = self.live_user(jid)?.ok_or(SandboxError::NoSuchUser)?;
-        let now = self.clock.millis();
-        let asked = user.recipient().and_then(|to| self.pushes.tell(|board| board.ask(to, now)));
+        let asked = user.recipient().and_then(|to| self.tell_board(|board, now| board.ask(to, now)));
         Ok(asked.is_some())
     }
 

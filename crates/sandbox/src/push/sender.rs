@@ -83,9 +83,11 @@ impl Sender {
         // Dropped at the end, it ends what is under way.
         let mut running = JoinSet::new();
         loop {
-            let now = self.state.clock.millis();
-            let (jobs, next) = match self.state.pushes.board().as_mut() {
-                Some(board) => (board.take(now), board.next_at()),
+            let (now, jobs, next) = match self.state.pushes.board().as_mut() {
+                Some(board) => {
+                    let now = self.state.clock.millis();
+                    (now, board.take(now), board.next_at())
+                }
                 None => return,
             };
             for job in jobs {
@@ -107,14 +109,12 @@ impl Sender {
         match job {
             Job::Planned { to, why, attempt, probe } => {
                 let ended = self.planned(&to, why, attempt).await;
-                let now = state.clock.millis();
-                let after = state.pushes.tell(|board| board.ended(&to, probe, ended, now));
+                let after = state.tell_board(|board, now| board.ended(&to, probe, ended, now));
                 self.tell(&to, after.unwrap_or_default());
             }
             Job::Extra(extra) => {
                 self.extra(&extra).await;
-                let now = state.clock.millis();
-                state.pushes.tell(|board| board.extra_ended(extra.integrator, now));
+                state.tell_board(|board, now| board.extra_ended(extra.integrator, now));
             }
         }
         state.pushes.ended.send_modify(|count| *count = count.wrapping_add(1));
@@ -154,9 +154,9 @@ impl Sender {
         let errand = Errand::new(&self.state, partner, Some(&to.jid), &to.identifier, (why, attempt));
         // From before the journal says that this one waits for others.
         let others = self.state.pushes.ended.subscribe();
-        let tricks = Tricks::roll(&self.state, to);
+        let tricks = Tricks::roll(&self.state, to, &errand.url);
         if let Some(extra) = for_nobody(&self.state, to.integrator) {
-            self.state.pushes.tell(|board| board.add(extra));
+            self.state.tell_board(|board, _| board.add(extra));
         }
         self.hold(&tricks, others).await;
         let answer = match self.attempt(&errand, &tricks).await {
