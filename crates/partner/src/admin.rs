@@ -53,8 +53,9 @@ pub(crate) async fn rotate(State(health): State<Arc<Health>>, request: Request) 
     let body = body::read(&head.headers, body, MAX_BODY).await?;
     let emergency = !body.is_empty() && body::object::<Wanted>(&body)?.emergency;
     let rotation = if emergency { Rotation::Emergency } else { Rotation::Planned };
+    // Not cut short by a client that leaves: what was begun is finished.
     let keys = Arc::clone(&health.keys);
-    let rotated = tokio::task::spawn_blocking(move || keys.rotate(rotation)).await;
+    let rotated = tokio::spawn(async move { keys.rotate(rotation).await }).await;
     match rotated.map_err(|_| Problem::Unavailable("the rotation ended early"))? {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(RotateError::TooSoon { .. }) => {

@@ -1,17 +1,16 @@
-//! Signing keys in the data directory: made on the first start, kept from then on, readable by nobody else.
+//! Private keys in the data directory: made on the first start, kept from then on, readable by nobody else.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use landbridge_enlist::jwt::{KeyError, RsaSigner};
-use landbridge_enlist::{GenerateError, generate_rsa_pem};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::key_ring::Rotation;
+use crate::key_shelf::{Kept, KeyShelf, KeyShelfError, KeyState, PrivatePem, Swapped};
 
 /// The key in use.
 pub(crate) const ACTIVE: &str = "active";
@@ -19,109 +18,130 @@ pub(crate) const ACTIVE: &str = "active";
 pub(crate) const STANDBY: &str = "standby";
 /// The key that was in use last, while its tokens live.
 pub(crate) const RETIRING: &str = "retiring";
+/// The key of Web Push.
+const VAPID: &str = "vapid";
 const TIMES: &str = "times.json";
 /// A PKCS#8 PEM of 4096 bits has 3.3 kB.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// The keys of a directory.
-pub(crate) struct Loaded {
-    pub(crate) active: RsaSigner,
-    pub(crate) standby: RsaSigner,
-    /// Whether the standby was made just now.
-    pub(crate) standby_is_new: bool,
-    pub(crate) retiring: Option<RsaSigner>,
+/// The keys of `<data_dir>/keys`: one file each, and one for the times. One process has the directory, and several
+/// tasks of it may ask at once.
+#[derive(Debug, Clone)]
+pub(crate) struct FileShelf {
+    directory: Arc<Path>,
+    changing: Arc<Mutex<()>>,
 }
 
-fn path(data_dir: &Path, name: &str) -> PathBuf {
-    data_dir.join("keys").join(format!("{name}.pem"))
-}
+impl FileShelf {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self { directory: data_dir.join("keys").into(), changing: Arc::default() }
+    }
 
-/// Reads the keys from `<data_dir>/keys`, making those that are not there. Without a directory they are made and not
-/// kept. Blocks: 100 ms and more of CPU per new key.
-pub(crate) fn load_or_generate(data_dir: Option<&Path>) -> Result<Loaded, KeyFileError> {
-    let mut retiring = None;
-    if let Some(data_dir) = data_dir {
-        let (active, standby) = (path(data_dir, ACTIVE), path(data_dir, STANDBY));
-        retiring = load(&path(data_dir, RETIRING))?;
-        // A rotation was cut short after its first step: the next one is to be done.
-        if retiring.is_some() && !active.exists() && standby.exists() {
-            fs::rename(&standby, &active).map_err(|cause| KeyFileError::Write { path: active, cause })?;
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.pem"))
+    }
+
+    fn read_key(&self, name: &str) -> Result<Option<PrivatePem>, KeyFileError> {
+        let path = self.path(name);
+        let pem = read(&path)?;
+        // What is kept can be used, so that a mistake shows with the name of its file.
+        if let Some(pem) = pem.as_ref().filter(|_| name != VAPID) {
+            RsaSigner::from_pkcs8_pem(pem).map_err(|cause| KeyFileError::Key { path, cause })?;
+        }
+        Ok(pem.map(PrivatePem::new))
+    }
+
+    /// What the files say, where a change was cut short included: the change is in the new active key, which is written
+    /// after the retiring one and before the standby.
+    fn read_all(&self) -> Result<KeyState, KeyFileError> {
+        let mut state = KeyState {
+            active: self.read_key(ACTIVE)?,
+            standby: self.read_key(STANDBY)?,
+            retiring: self.read_key(RETIRING)?,
+            // What cannot be understood is as if it were not there.
+            times: read(&self.directory.join(TIMES))?.and_then(|text| serde_json::from_str(&text).ok()),
+            web_push: self.read_key(VAPID)?,
+        };
+        if state.active.is_none() && state.retiring.is_some() {
+            state.active = state.standby.take();
+        }
+        if state.standby == state.active {
+            state.standby = None;
+        }
+        if state.retiring == state.active {
+            state.retiring = None;
+        }
+        Ok(state)
+    }
+
+    fn write_all(&self, state: &KeyState) -> Result<(), KeyFileError> {
+        self.write_key(RETIRING, state.retiring.as_ref())?;
+        self.write_key(ACTIVE, state.active.as_ref())?;
+        if let Some(times) = &state.times {
+            // Numbers: there is nothing in it that serde_json can refuse.
+            let text = Zeroizing::new(serde_json::to_string(times).unwrap_or_default());
+            self.write_file(self.directory.join(TIMES), &text)?;
+        }
+        self.write_key(STANDBY, state.standby.as_ref())?;
+        self.write_key(VAPID, state.web_push.as_ref())
+    }
+
+    fn write_key(&self, name: &str, pem: Option<&PrivatePem>) -> Result<(), KeyFileError> {
+        let path = self.path(name);
+        match pem {
+            Some(pem) => self.write_file(path, pem.as_str()),
+            None => remove(path),
         }
     }
-    let standby_is_new = data_dir.is_none_or(|data_dir| !path(data_dir, STANDBY).exists());
-    // Drawing a key is the slow part, so both are drawn at once.
-    let (active, standby) = std::thread::scope(|scope| {
-        let [active, standby] =
-            [ACTIVE, STANDBY].map(|name| scope.spawn(move || load_or_generate_one(data_dir, name)));
-        let join = |loader: std::thread::ScopedJoinHandle<'_, _>| {
-            loader.join().unwrap_or_else(|_| Err(KeyFileError::Panicked))
-        };
-        (join(active), join(standby))
-    });
-    Ok(Loaded { active: active?, standby: standby?, standby_is_new, retiring })
-}
 
-fn load(path: &Path) -> Result<Option<RsaSigner>, KeyFileError> {
-    read(path)?.map(|pem| signer(path, &pem)).transpose()
-}
-
-fn load_or_generate_one(data_dir: Option<&Path>, name: &str) -> Result<RsaSigner, KeyFileError> {
-    let Some(data_dir) = data_dir else {
-        return signer(Path::new(name), &generate_rsa_pem(&mut rand::rng())?);
-    };
-    let path = path(data_dir, name);
-    if let Some(signer) = load(&path)? {
-        return Ok(signer);
+    /// What is there already is left alone.
+    fn write_file(&self, path: PathBuf, text: &str) -> Result<(), KeyFileError> {
+        if read(&path)?.is_some_and(|there| *there == text) {
+            return Ok(());
+        }
+        write(&path, text).map_err(|cause| KeyFileError::Write { path, cause })
     }
-    let pem = generate_rsa_pem(&mut rand::rng())?;
-    write(&path, &pem).map_err(|cause| KeyFileError::Write { path: path.clone(), cause })?;
-    tracing::info!(path = %path.display(), "made a signing key");
-    signer(&path, &pem)
-}
 
-/// Makes the standby the active key, and a new one the standby. Gives the new one. Killed in between, the files are such
-/// that [`load_or_generate`] goes on with it.
-pub(crate) fn rotate(data_dir: Option<&Path>, rotation: Rotation) -> Result<RsaSigner, KeyFileError> {
-    let pem = generate_rsa_pem(&mut rand::rng())?;
-    let Some(data_dir) = data_dir else { return signer(Path::new(STANDBY), &pem) };
-    let [active, standby, retiring] = [ACTIVE, STANDBY, RETIRING].map(|name| path(data_dir, name));
-    let rename = |from: &Path, to: &Path| {
-        fs::rename(from, to)
-            .and_then(|()| sync(to))
-            .map_err(|cause| KeyFileError::Write { path: to.to_owned(), cause })
-    };
-    match rotation {
-        Rotation::Planned => rename(&active, &retiring)?,
-        Rotation::Emergency => remove(Some(data_dir), RETIRING)?,
+    /// Runs `work` where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, KeyFileError> + Send + 'static,
+    ) -> Result<T, KeyShelfError> {
+        let shelf = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _one_at_a_time = shelf.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&shelf)
+        });
+        done.await.unwrap_or(Err(KeyFileError::Panicked)).map_err(KeyShelfError::Files)
     }
-    rename(&standby, &active)?;
-    write(&standby, &pem).map_err(|cause| KeyFileError::Write { path: standby.clone(), cause })?;
-    signer(&standby, &pem)
 }
 
-/// Removes a key, if it is there.
-pub(crate) fn remove(data_dir: Option<&Path>, name: &str) -> Result<(), KeyFileError> {
-    let Some(data_dir) = data_dir else { return Ok(()) };
-    let path = path(data_dir, name);
-    match fs::remove_file(&path) {
+#[async_trait]
+impl KeyShelf for FileShelf {
+    async fn load(&self) -> Result<Kept, KeyShelfError> {
+        let state = self.blocking(Self::read_all).await?;
+        Ok(Kept { version: state.fingerprint(), state })
+    }
+
+    async fn swap(&self, version: u64, state: &KeyState) -> Result<Swapped, KeyShelfError> {
+        let state = state.clone();
+        self.blocking(move |shelf| {
+            if shelf.read_all()?.fingerprint() != version {
+                return Ok(Swapped::No);
+            }
+            shelf.write_all(&state)?;
+            Ok(Swapped::Yes(state.fingerprint()))
+        })
+        .await
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: PathBuf) -> Result<(), KeyFileError> {
+    match fs::remove_file(&path).and_then(|()| sync(&path)) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(KeyFileError::Write { path, cause }),
-        _ => sync(&path).map_err(|cause| KeyFileError::Write { path: path.clone(), cause }),
+        _ => Ok(()),
     }
-}
-
-/// Since when the keys are what they are. What cannot be understood is as if it were not there.
-pub(crate) fn read_times<T: DeserializeOwned>(data_dir: Option<&Path>) -> Result<Option<T>, KeyFileError> {
-    let Some(data_dir) = data_dir else { return Ok(None) };
-    let text = read(&data_dir.join("keys").join(TIMES))?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
-}
-
-pub(crate) fn write_times<T: Serialize>(data_dir: Option<&Path>, times: &T) -> Result<(), KeyFileError> {
-    let Some(data_dir) = data_dir else { return Ok(()) };
-    let path = data_dir.join("keys").join(TIMES);
-    // Numbers: there is nothing in it that serde_json can refuse.
-    let text = serde_json::to_string(times).unwrap_or_default();
-    write(&path, &text).map_err(|cause| KeyFileError::Write { path, cause })
 }
 
 /// The rename or removal itself lies in the directory. Not every system lets a directory be opened.
@@ -131,8 +151,12 @@ fn sync(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn signer(path: &Path, pem: &str) -> Result<RsaSigner, KeyFileError> {
-    RsaSigner::from_pkcs8_pem(pem).map_err(|cause| KeyFileError::Key { path: path.to_owned(), cause })
+/// The text of a file with a secret that has to be there: mode 0600, at most 64 KiB.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn read_key_file(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    read_existing(path)
 }
 
 /// The file's text; `None` if there is no file.
@@ -235,10 +259,7 @@ pub enum KeyFileError {
         #[source]
         cause: KeyError,
     },
-    /// No key came out of the generator.
-    #[error("no signing key could be made")]
-    Generate(#[from] GenerateError),
-    /// The thread that made a key ended early.
-    #[error("the thread that makes a signing key ended early")]
+    /// The thread that reads and writes them ended early.
+    #[error("the thread that has the key files ended early")]
     Panicked,
 }

@@ -4,34 +4,28 @@
 //! needed. A rotation makes the standby the active one, keeps publishing the old one for as long as its tokens live, and
 //! publishes a new standby. In an emergency the old one goes at once.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use landbridge_enlist::jwt::{RsaSigner, Signer};
-use serde::{Deserialize, Serialize};
+use landbridge_enlist::jwt::{KeyError, RsaSigner, Signer};
+use landbridge_enlist::{GenerateError, generate_rsa_pem};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::key_files::{self, KeyFileError, RETIRING};
+use crate::key_files::FileShelf;
+use crate::key_shelf::{Kept, KeyShelf, KeyShelfError, KeyState, KeyTimes, PrivatePem, Swapped};
 use crate::keys::{BadSigningKeys, SigningKeys};
+use crate::wake::{Es256Key, Es256KeyError};
 
 /// A key is used no sooner than this after it was published: the time the document may be cached, twice the longest
 /// interval between two fetches of a verifier, and a minute. In seconds (ASSUMED).
 pub const PUBLISHED_BEFORE_USE: u64 = 300 + 2 * 3600 + 60;
 /// A key is published this long after it was used last: the life of a token, and a minute. In seconds.
 pub const PUBLISHED_AFTER_USE: u64 = 3600 + 60;
-/// How often the task that rotates looks at the clock.
+/// How often the task that rotates looks at the clock, and at what other servers have done.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-
-/// Since when which key is what it is, unix seconds. Kept beside the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Times {
-    active_since: u64,
-    standby_since: u64,
-    /// Until when the last active key is published.
-    retiring_until: Option<u64>,
-}
 
 /// How a rotation is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +50,24 @@ pub enum RotateError {
         /// Seconds.
         wait: u64,
     },
-    /// The key files.
-    #[error("the signing keys cannot be stored")]
-    Files(#[source] KeyFileError),
+    /// Where they are kept.
+    #[error("the signing keys cannot be read or kept")]
+    Shelf(#[source] KeyShelfError),
+    /// They were there.
+    #[error("the signing keys are gone from where they were kept")]
+    Lost,
+    /// No key came out of the generator.
+    #[error("no signing key could be made")]
+    Generate(#[source] GenerateError),
+    /// The thread that made a key ended early.
+    #[error("the thread that makes signing keys ended early")]
+    Panicked,
+    /// What is kept is no key.
+    #[error("a signing key that is kept cannot be used")]
+    Key(#[source] KeyError),
+    /// What is kept as the key of Web Push is none, or none could be made.
+    #[error("the key of Web Push cannot be used")]
+    WebPush(#[source] Es256KeyError),
     /// The keys do not fit together.
     #[error("the signing keys cannot be used")]
     Keys(#[source] BadSigningKeys),
@@ -66,144 +75,226 @@ pub enum RotateError {
 
 /// What signs and what is published, and how that changes.
 pub(crate) struct KeyRing {
-    current: RwLock<SigningKeys>,
+    current: RwLock<Current>,
     /// `None` for keys that the operator has brought.
-    ours: Option<Mutex<Ours>>,
+    ours: Option<Ours>,
     clock: Clock,
 }
 
-struct Ours {
-    data_dir: Option<PathBuf>,
-    active: Arc<RsaSigner>,
-    standby: Arc<RsaSigner>,
-    retiring: Option<Arc<RsaSigner>>,
-    times: Times,
+/// What requests see.
+struct Current {
+    keys: SigningKeys,
+    /// `None` for keys that the operator has brought.
+    times: Option<KeyTimes>,
 }
 
-impl Ours {
-    fn load(data_dir: Option<&Path>, now: u64) -> Result<Self, KeyFileError> {
-        let kept: Option<Times> = key_files::read_times(data_dir)?;
-        let loaded = key_files::load_or_generate(data_dir)?;
-        let retiring = loaded.retiring.map(Arc::new);
-        let mut times = kept.unwrap_or(Times { active_since: now, standby_since: now, retiring_until: None });
-        if loaded.standby_is_new {
+struct Ours {
+    shelf: Arc<dyn KeyShelf>,
+    /// What this server goes by; who changes it holds the lock.
+    kept: Mutex<Kept>,
+}
+
+/// Makes the keys of a data directory that are not there yet. Gives the names of the active one and the standby.
+///
+/// # Errors
+/// [`RotateError`].
+pub async fn prepare_keys(data_dir: &Path) -> Result<[String; 2], RotateError> {
+    let kept = complete(&FileShelf::new(data_dir), Clock::system().seconds()).await?;
+    let kid = |pem: &Option<PrivatePem>| signer(pem.as_ref()).map(|signer| signer.kid().to_owned());
+    Ok([kid(&kept.state.active)?, kid(&kept.state.standby)?])
+}
+
+/// The key of Web Push on a shelf; made if there is none.
+pub(crate) async fn web_push_key(shelf: &dyn KeyShelf) -> Result<Es256Key, RotateError> {
+    loop {
+        let Kept { mut state, version } = shelf.load().await.map_err(RotateError::Shelf)?;
+        if let Some(pem) = &state.web_push {
+            return Es256Key::from_pem(pem.as_str()).map_err(RotateError::WebPush);
+        }
+        let pem = Es256Key::generate_pem().map_err(RotateError::WebPush)?;
+        state.web_push = Some(PrivatePem::new(pem));
+        // Whether it was kept or another server's: it is read again.
+        shelf.swap(version, &state).await.map_err(RotateError::Shelf)?;
+    }
+}
+
+/// What is on the shelf, after what is missing has been made and kept.
+async fn complete(shelf: &dyn KeyShelf, now: u64) -> Result<Kept, RotateError> {
+    loop {
+        let kept = shelf.load().await.map_err(RotateError::Shelf)?;
+        let mut state = kept.state.clone();
+        let missing = [&state.active, &state.standby].iter().filter(|key| key.is_none()).count();
+        let mut made = generate(missing).await?.into_iter();
+        let fresh = KeyTimes { active_since: now, standby_since: now, retiring_until: None };
+        let times = state.times.get_or_insert(fresh);
+        if state.active.is_none() {
+            state.active = made.next();
+        }
+        if state.standby.is_none() {
+            state.standby = made.next();
             times.standby_since = now;
         }
-        if retiring.is_some() {
+        if state.retiring.is_some() {
             // A key that retires since nobody knows when is kept for as long as one that retires now.
             times.retiring_until.get_or_insert(now + PUBLISHED_AFTER_USE);
         }
-        key_files::write_times(data_dir, &times)?;
-        let (active, standby) = (Arc::new(loaded.active), Arc::new(loaded.standby));
-        Ok(Self { data_dir: data_dir.map(Path::to_owned), active, standby, retiring, times })
+        if state == kept.state {
+            return Ok(kept);
+        }
+        match shelf.swap(kept.version, &state).await.map_err(RotateError::Shelf)? {
+            Swapped::Yes(version) => return Ok(Kept { state, version }),
+            // Another server was faster; what it made counts.
+            Swapped::No => {}
+        }
     }
+}
 
-    fn signing_keys(&self) -> Result<SigningKeys, BadSigningKeys> {
-        let published: Vec<_> = [Some(&self.active), Some(&self.standby), self.retiring.as_ref()]
+/// Draws so many keys at once, for that is slow: 100 ms and more of CPU each.
+async fn generate(count: usize) -> Result<Vec<PrivatePem>, RotateError> {
+    let mut drawing = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        drawing.spawn_blocking(|| generate_rsa_pem(&mut rand::rng()));
+    }
+    let mut keys = Vec::with_capacity(count);
+    while let Some(drawn) = drawing.join_next().await {
+        let pem = drawn.map_err(|_| RotateError::Panicked)?.map_err(RotateError::Generate)?;
+        tracing::info!("made a signing key");
+        keys.push(PrivatePem::new(pem));
+    }
+    Ok(keys)
+}
+
+fn signer(pem: Option<&PrivatePem>) -> Result<Arc<RsaSigner>, RotateError> {
+    let pem = pem.ok_or(RotateError::Lost)?;
+    RsaSigner::from_pkcs8_pem(pem.as_str()).map(Arc::new).map_err(RotateError::Key)
+}
+
+impl Current {
+    fn of(state: &KeyState) -> Result<Self, RotateError> {
+        let (active, standby) = (signer(state.active.as_ref())?, signer(state.standby.as_ref())?);
+        let retiring = state.retiring.as_ref().map(|pem| signer(Some(pem))).transpose()?;
+        let published: Vec<_> = [Some(&active), Some(&standby), retiring.as_ref()]
             .into_iter()
             .flatten()
             .map(|signer| signer.public_key().clone())
             .collect();
-        SigningKeys::new(Arc::clone(&self.active) as Arc<dyn Signer>, &published)
-    }
-
-    /// Files first: what is published is what would be loaded again.
-    fn rotate(&mut self, rotation: Rotation, now: u64) -> Result<(), KeyFileError> {
-        let data_dir = self.data_dir.as_deref();
-        let retiring_until = match rotation {
-            Rotation::Planned => Some(now + PUBLISHED_AFTER_USE),
-            Rotation::Emergency => None,
-        };
-        let times = Times { active_since: now, standby_since: now, retiring_until };
-        let fresh = key_files::rotate(data_dir, rotation)?;
-        key_files::write_times(data_dir, &times)?;
-        let old = std::mem::replace(&mut self.active, std::mem::replace(&mut self.standby, Arc::new(fresh)));
-        self.retiring = (rotation == Rotation::Planned).then_some(old);
-        self.times = times;
-        Ok(())
-    }
-
-    /// Whether something has come to its end.
-    fn retire(&mut self, now: u64) -> Result<bool, KeyFileError> {
-        if self.retiring.is_none() || self.times.retiring_until.is_some_and(|until| now < until) {
-            return Ok(false);
-        }
-        let times = Times { retiring_until: None, ..self.times };
-        key_files::remove(self.data_dir.as_deref(), RETIRING)?;
-        key_files::write_times(self.data_dir.as_deref(), &times)?;
-        self.retiring = None;
-        self.times = times;
-        Ok(true)
+        let keys = SigningKeys::new(Arc::clone(&active) as Arc<dyn Signer>, &published);
+        Ok(Self { keys: keys.map_err(RotateError::Keys)?, times: state.times })
     }
 }
 
-/// Makes the keys of a data directory that are not there yet. Gives the names of the active one and the standby. Blocks.
-///
-/// # Errors
-/// [`RotateError::Files`].
-pub fn prepare_keys(data_dir: &Path) -> Result<[String; 2], RotateError> {
-    let ours = Ours::load(Some(data_dir), Clock::system().seconds()).map_err(RotateError::Files)?;
-    Ok([&ours.active, &ours.standby].map(|signer| signer.kid().to_owned()))
+/// The standby signs; the old key stays published, or goes at once.
+fn rotated(state: &KeyState, rotation: Rotation, fresh: PrivatePem, now: u64) -> KeyState {
+    let (retiring, retiring_until) = match rotation {
+        Rotation::Planned => (state.active.clone(), Some(now + PUBLISHED_AFTER_USE)),
+        Rotation::Emergency => (None, None),
+    };
+    KeyState {
+        active: state.standby.clone(),
+        standby: Some(fresh),
+        retiring,
+        times: Some(KeyTimes { active_since: now, standby_since: now, retiring_until }),
+        web_push: state.web_push.clone(),
+    }
 }
 
 impl KeyRing {
     /// Keys that somebody else rotates.
     pub(crate) fn of(keys: SigningKeys, clock: Clock) -> Self {
-        Self { current: RwLock::new(keys), ours: None, clock }
+        Self { current: RwLock::new(Current { keys, times: None }), ours: None, clock }
     }
 
-    /// The keys of the data directory, or fresh ones. Blocks.
-    pub(crate) fn load(data_dir: Option<&Path>, clock: Clock) -> Result<Self, RotateError> {
-        let ours = Ours::load(data_dir, clock.seconds()).map_err(RotateError::Files)?;
-        let current = RwLock::new(ours.signing_keys().map_err(RotateError::Keys)?);
-        Ok(Self { current, ours: Some(Mutex::new(ours)), clock })
+    /// The keys on the shelf, after what is missing has been made.
+    pub(crate) async fn load(shelf: Arc<dyn KeyShelf>, clock: Clock) -> Result<Self, RotateError> {
+        let kept = complete(&*shelf, clock.seconds()).await?;
+        let current = RwLock::new(Current::of(&kept.state)?);
+        Ok(Self { current, ours: Some(Ours { shelf, kept: Mutex::new(kept) }), clock })
     }
 
     /// What signs and what is published now.
     pub(crate) fn current(&self) -> SigningKeys {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).keys.clone()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Ours) -> Result<T, RotateError>) -> Result<T, RotateError> {
+    /// Goes by `found` from now on.
+    fn adopt(&self, kept: &mut Kept, found: Kept) -> Result<(), RotateError> {
+        let current = Current::of(&found.state)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+        *kept = found;
+        Ok(())
+    }
+
+    /// Goes by what is on the shelf, if another server has changed it.
+    async fn look(&self, ours: &Ours, kept: &mut Kept) -> Result<(), RotateError> {
+        let found = ours.shelf.load().await.map_err(RotateError::Shelf)?;
+        if found.version == kept.version {
+            return Ok(());
+        }
+        self.adopt(kept, found)?;
+        tracing::info!(kid = self.current().active().kid(), "the keys were changed elsewhere");
+        Ok(())
+    }
+
+    /// Puts `next` in the place of what is kept. If another server was faster, goes by what that one did.
+    async fn change(&self, ours: &Ours, kept: &mut Kept, next: KeyState) -> Result<Swapped, RotateError> {
+        let swapped = ours.shelf.swap(kept.version, &next).await.map_err(RotateError::Shelf)?;
+        match swapped {
+            Swapped::Yes(version) => self.adopt(kept, Kept { state: next, version })?,
+            Swapped::No => self.look(ours, kept).await?,
+        }
+        Ok(swapped)
+    }
+
+    /// Lets the standby sign in the place of the key that signs now. If another server does the same meanwhile, that is
+    /// what was wanted.
+    pub(crate) async fn rotate(&self, rotation: Rotation) -> Result<(), RotateError> {
         let ours = self.ours.as_ref().ok_or(RotateError::NotOurs)?;
-        let mut ours = ours.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = change(&mut ours)?;
-        let keys = ours.signing_keys().map_err(RotateError::Keys)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(done)
-    }
-
-    /// Lets the standby sign. Blocks: a new standby is drawn.
-    pub(crate) fn rotate(&self, rotation: Rotation) -> Result<(), RotateError> {
-        let now = self.clock.seconds();
-        self.change(|ours| {
-            let usable = ours.times.standby_since + PUBLISHED_BEFORE_USE;
+        let mut kept = ours.kept.lock().await;
+        let unwanted = kept.state.active.clone();
+        loop {
+            self.look(ours, &mut kept).await?;
+            let KeyState { active, retiring, .. } = &kept.state;
+            // In an emergency it must not verify either.
+            let verifies = rotation == Rotation::Emergency && *retiring == unwanted;
+            if *active != unwanted && !verifies {
+                return Ok(());
+            }
+            let now = self.clock.seconds();
+            let usable = kept.state.times.map_or(0, |times| times.standby_since) + PUBLISHED_BEFORE_USE;
             if rotation == Rotation::Planned && now < usable {
                 return Err(RotateError::TooSoon { wait: usable - now });
             }
-            ours.rotate(rotation, now).map_err(RotateError::Files)?;
-            tracing::info!(kid = ours.active.kid(), ?rotation, "another key signs");
-            Ok(())
-        })
+            let fresh = generate(1).await?.pop().ok_or(RotateError::Lost)?;
+            let next = rotated(&kept.state, rotation, fresh, now);
+            if let Swapped::Yes(_) = self.change(ours, &mut kept, next).await? {
+                tracing::info!(kid = self.current().active().kid(), ?rotation, "another key signs");
+            }
+        }
     }
 
-    /// Does what is due: retires a key that has been published long enough, rotates every `period` seconds. Blocks.
-    pub(crate) fn tick(&self, period: Option<u64>) -> Result<(), RotateError> {
+    /// Does what is due: takes over what other servers did, retires a key that has been published long enough, rotates
+    /// every `period` seconds.
+    pub(crate) async fn tick(&self, period: Option<u64>) -> Result<(), RotateError> {
+        let Some(ours) = &self.ours else { return Ok(()) };
         let now = self.clock.seconds();
-        let due = self.change(|ours| {
-            if ours.retire(now).map_err(RotateError::Files)? {
+        let mut kept = ours.kept.lock().await;
+        self.look(ours, &mut kept).await?;
+        let Some(times) = kept.state.times else { return Err(RotateError::Lost) };
+        if kept.state.retiring.is_some() && times.retiring_until.is_some_and(|until| now >= until) {
+            let times = Some(KeyTimes { retiring_until: None, ..times });
+            let next = KeyState { retiring: None, times, ..kept.state.clone() };
+            if let Swapped::Yes(_) = self.change(ours, &mut kept, next).await? {
                 tracing::info!("a retired key is published no more");
             }
-            Ok(period.is_some_and(|period| now >= ours.times.active_since.saturating_add(period)))
-        });
-        match due {
-            Ok(true) => match self.rotate(Rotation::Planned) {
-                // It waits for the standby to be known.
-                Err(RotateError::TooSoon { .. }) => Ok(()),
-                other => other,
-            },
-            Ok(false) | Err(RotateError::NotOurs) => Ok(()),
-            Err(cause) => Err(cause),
+        }
+        drop(kept);
+        if period.is_none_or(|period| now < times.active_since.saturating_add(period)) {
+            return Ok(());
+        }
+        match self.rotate(Rotation::Planned).await {
+            // It waits for the standby to be known.
+            Err(RotateError::TooSoon { .. }) => Ok(()),
+            other => other,
         }
     }
 
@@ -213,13 +304,9 @@ impl KeyRing {
             return;
         }
         loop {
-            let ring = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || ring.tick(period)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(cause)) => {
-                    tracing::error!(cause = &cause as &dyn std::error::Error, "keys cannot be rotated");
-                }
-                Err(_) => tracing::error!("keys cannot be rotated: the thread ended early"),
+            if let Err(cause) = self.tick(period).await {
+                // What signs goes on signing.
+                tracing::error!(cause = &cause as &dyn std::error::Error, "keys cannot be looked after");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -227,14 +314,14 @@ impl KeyRing {
 
     /// Seconds that each key has been what it is, by the word for that.
     pub(crate) fn ages(&self) -> Vec<(&'static str, u64)> {
-        let Some(ours) = &self.ours else { return Vec::new() };
-        let ours = ours.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(times) = self.current.read().unwrap_or_else(PoisonError::into_inner).times else {
+            return Vec::new();
+        };
         let now = self.clock.seconds();
         let since = |at: u64| now.saturating_sub(at);
-        let mut ages =
-            vec![("active", since(ours.times.active_since)), ("standby", since(ours.times.standby_since))];
-        if ours.retiring.is_some() {
-            ages.push(("retiring", since(ours.times.active_since)));
+        let mut ages = vec![("active", since(times.active_since)), ("standby", since(times.standby_since))];
+        if times.retiring_until.is_some() {
+            ages.push(("retiring", since(times.active_since)));
         }
         ages
     }
@@ -248,7 +335,16 @@ mod tests {
     use landbridge_enlist::jwt::{self, Claims, Profile, Verifier};
 
     use super::*;
-    use crate::key_files::{ACTIVE, STANDBY};
+    use crate::key_files::{ACTIVE, RETIRING, STANDBY};
+    use crate::key_shelf::MemoryShelf;
+
+    fn memory() -> Arc<dyn KeyShelf> {
+        Arc::new(MemoryShelf::default())
+    }
+
+    fn files(data_dir: &Path) -> Arc<dyn KeyShelf> {
+        Arc::new(FileShelf::new(data_dir))
+    }
 
     struct World {
         now: Arc<AtomicU64>,
@@ -261,9 +357,14 @@ mod tests {
     }
 
     impl World {
-        fn new(data_dir: Option<&Path>) -> Self {
+        async fn new(shelf: Arc<dyn KeyShelf>) -> Self {
             let now = Arc::new(AtomicU64::new(1_800_000_000));
-            let ring = KeyRing::load(data_dir, clock(&now)).unwrap();
+            Self::at(now, shelf).await
+        }
+
+        /// One more server at the same time.
+        async fn at(now: Arc<AtomicU64>, shelf: Arc<dyn KeyShelf>) -> Self {
+            let ring = KeyRing::load(shelf, clock(&now)).await.unwrap();
             Self { now, ring }
         }
 
@@ -281,15 +382,15 @@ mod tests {
     }
 
     /// Tokens issued at every minute of two rotations verify with the set of a verifier that fetches once an hour.
-    #[test]
-    fn a_rotation_breaks_no_token() {
-        let world = World::new(None);
+    #[tokio::test]
+    async fn a_rotation_breaks_no_token() {
+        let world = World::new(memory()).await;
         let verifier = Verifier::new(Profile::user_token());
         let (mut held, mut tokens): (KeySet, Vec<(u64, jwt::Token)>) = (world.published(), Vec::new());
         let mut signers = std::collections::BTreeSet::new();
         for minute in 0..10 * 60 {
             let now = world.advance(60);
-            world.ring.tick(Some(4 * 3600)).unwrap();
+            world.ring.tick(Some(4 * 3600)).await.unwrap();
             if minute % 60 == 0 {
                 held = world.published();
                 assert!(held.kids().count() >= 2, "a standby is published");
@@ -310,59 +411,117 @@ mod tests {
         assert_eq!(signers.len(), 3, "two rotations");
     }
 
-    #[test]
-    fn a_standby_nobody_knows_does_not_sign_unless_it_has_to() {
-        let world = World::new(None);
+    #[tokio::test]
+    async fn a_standby_nobody_knows_does_not_sign_unless_it_has_to() {
+        let world = World::new(memory()).await;
         let first = world.active();
         world.advance(PUBLISHED_BEFORE_USE - 1);
-        assert!(matches!(world.ring.rotate(Rotation::Planned), Err(RotateError::TooSoon { wait: 1 })));
+        assert!(matches!(world.ring.rotate(Rotation::Planned).await, Err(RotateError::TooSoon { wait: 1 })));
         assert_eq!(world.active(), first);
-        world.ring.rotate(Rotation::Emergency).unwrap();
+        world.ring.rotate(Rotation::Emergency).await.unwrap();
         assert_ne!(world.active(), first);
         assert!(world.published().get(&first).is_none(), "it is gone at once");
         assert_eq!(world.published().kids().count(), 2);
     }
 
-    #[test]
-    fn what_is_kept_is_what_is_published() {
+    #[tokio::test]
+    async fn what_is_kept_is_what_is_published() {
         let directory = tempfile::tempdir().unwrap();
-        let world = World::new(Some(directory.path()));
+        let world = World::new(files(directory.path())).await;
         let first = world.active();
         world.advance(PUBLISHED_BEFORE_USE);
-        world.ring.rotate(Rotation::Planned).unwrap();
-        let again = KeyRing::load(Some(directory.path()), clock(&world.now)).unwrap();
+        world.ring.rotate(Rotation::Planned).await.unwrap();
+        let again = KeyRing::load(files(directory.path()), clock(&world.now)).await.unwrap();
         assert_eq!(again.current().document(), world.ring.current().document());
         assert_eq!(again.ages().len(), 3);
         world.advance(PUBLISHED_AFTER_USE - 1);
-        again.tick(None).unwrap();
+        again.tick(None).await.unwrap();
         assert!(again.current().document().contains(&first));
         world.advance(1);
-        again.tick(None).unwrap();
+        again.tick(None).await.unwrap();
         assert!(!again.current().document().contains(&first));
-        let third = KeyRing::load(Some(directory.path()), clock(&world.now)).unwrap();
+        let third = KeyRing::load(files(directory.path()), clock(&world.now)).await.unwrap();
         assert_eq!(third.current().document(), again.current().document());
     }
 
-    /// Killed between any two steps of a rotation, the next start publishes the key that signed.
-    #[test]
-    fn a_rotation_that_was_cut_short() {
-        for step in 0..3 {
+    /// Killed between any two steps of a rotation, the next start publishes the key that signed. The first three are
+    /// those of earlier releases, which renamed.
+    #[tokio::test]
+    async fn a_rotation_that_was_cut_short() {
+        for step in 0..5 {
             let directory = tempfile::tempdir().unwrap();
-            let world = World::new(Some(directory.path()));
+            let world = World::new(files(directory.path())).await;
             let (first, standby) = (world.active(), world.published());
             let standby = standby.kids().find(|kid| **kid != *first).unwrap().to_owned();
             let path = |name: &str| directory.path().join("keys").join(format!("{name}.pem"));
-            if step > 0 {
-                std::fs::rename(path(ACTIVE), path(RETIRING)).unwrap();
+            match step {
+                0 => {}
+                1 | 2 => {
+                    std::fs::rename(path(ACTIVE), path(RETIRING)).unwrap();
+                    if step == 2 {
+                        std::fs::rename(path(STANDBY), path(ACTIVE)).unwrap();
+                    }
+                }
+                _ => {
+                    std::fs::copy(path(ACTIVE), path(RETIRING)).unwrap();
+                    if step == 4 {
+                        std::fs::copy(path(STANDBY), path(ACTIVE)).unwrap();
+                    }
+                }
             }
-            if step > 1 {
-                std::fs::rename(path(STANDBY), path(ACTIVE)).unwrap();
-            }
-            let again = KeyRing::load(Some(directory.path()), clock(&world.now)).unwrap();
+            let now = world.advance(PUBLISHED_BEFORE_USE);
+            let again = KeyRing::load(files(directory.path()), clock(&world.now)).await.unwrap();
             let document = again.current().document().to_owned();
             assert!(document.contains(&first) && document.contains(&standby), "step {step}");
-            let signs = if step == 0 { &first } else { &standby };
+            let signs = if [0, 3].contains(&step) { &first } else { &standby };
             assert_eq!(again.current().active().kid(), signs, "step {step}");
+            let kids = KeySet::parse(document.as_bytes()).unwrap().set.kids().count();
+            assert_eq!(kids, if [0, 3].contains(&step) { 2 } else { 3 }, "step {step}");
+            // A standby that was made just now is known to nobody yet.
+            let rotated = again.rotate(Rotation::Planned).await;
+            assert_eq!(rotated.is_ok(), [0, 3].contains(&step), "step {step} at {now}");
         }
+    }
+
+    /// Of two servers that want the same, one does it and the other goes by it.
+    #[tokio::test]
+    async fn servers_with_one_shelf() {
+        let shelf = memory();
+        let first = World::new(Arc::clone(&shelf)).await;
+        let second = World::at(Arc::clone(&first.now), shelf).await;
+        let document = |world: &World| world.ring.current().document().to_owned();
+        assert_eq!(document(&first), document(&second));
+        first.advance(PUBLISHED_BEFORE_USE);
+        let before = first.active();
+        let period = Some(PUBLISHED_BEFORE_USE);
+        let (a, b) = tokio::join!(first.ring.tick(period), second.ring.tick(period));
+        a.and(b).unwrap();
+        assert_eq!(document(&first), document(&second));
+        assert_ne!(first.active(), before);
+        assert_eq!(first.published().kids().count(), 3, "one rotation");
+        let before = first.active();
+        first.ring.rotate(Rotation::Emergency).await.unwrap();
+        assert_eq!(second.active(), before, "it has not looked");
+        second.ring.rotate(Rotation::Emergency).await.unwrap();
+        assert_eq!(document(&first), document(&second), "the key that it wanted gone is gone");
+        first.advance(PUBLISHED_BEFORE_USE);
+        let before = first.active();
+        first.ring.rotate(Rotation::Planned).await.unwrap();
+        second.ring.rotate(Rotation::Emergency).await.unwrap();
+        assert!(!document(&second).contains(&before), "nor does it verify any more");
+        let (a, b) = tokio::join!(first.ring.tick(None), second.ring.tick(None));
+        a.and(b).unwrap();
+        assert_eq!(document(&first), document(&second));
+    }
+
+    /// Keys that are gone are no reason to stop signing, nor to make others on the quiet.
+    #[tokio::test]
+    async fn a_shelf_that_was_emptied() {
+        let directory = tempfile::tempdir().unwrap();
+        let world = World::new(files(directory.path())).await;
+        let document = world.ring.current().document().to_owned();
+        std::fs::remove_dir_all(directory.path().join("keys")).unwrap();
+        assert!(matches!(world.ring.tick(None).await, Err(RotateError::Lost)));
+        assert_eq!(world.ring.current().document(), document);
     }
 }

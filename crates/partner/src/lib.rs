@@ -43,6 +43,7 @@ mod config;
 mod health;
 mod key_files;
 mod key_ring;
+mod key_shelf;
 mod key_source;
 mod keys;
 pub mod media;
@@ -66,8 +67,9 @@ pub use auth::{
 pub use base_url::BadBaseUrl;
 pub use clock::Clock;
 pub use config::{MinTls, PartnerConfig, TlsConfig};
-pub use key_files::KeyFileError;
+pub use key_files::{KeyFileError, read_key_file};
 pub use key_ring::{PUBLISHED_AFTER_USE, PUBLISHED_BEFORE_USE, RotateError, Rotation, prepare_keys};
+pub use key_shelf::{Kept, KeyShelf, KeyShelfError, KeyState, KeyTimes, PrivatePem, Swapped};
 pub use keys::{BadSigningKeys, SigningKeys};
 pub use problem::PROBLEM_BASE;
 pub use push::{

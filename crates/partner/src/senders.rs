@@ -55,6 +55,7 @@ impl Senders {
     /// Reads the key files. Blocks.
     pub(crate) fn load(
         config: &PartnerConfig,
+        web_push_key: Option<Es256Key>,
         hub: &Arc<WakeHub>,
         clock: &Clock,
     ) -> Result<Self, SenderError> {
@@ -69,10 +70,8 @@ impl Senders {
                 .map_err(|cause| SenderError::Key { path: apns.key.clone(), cause })?;
             all.push(Arc::new(ApnsSender::new(apns.clone(), key, client(Versions::Http2)?, clock.clone())));
         }
-        let mut web_push_key = None;
-        if let Some(web_push) = &config.web_push {
-            let key = vapid_key(config.data_dir.as_deref())?;
-            web_push_key = Some(key.public());
+        let public = web_push_key.as_ref().map(Es256Key::public);
+        if let (Some(web_push), Some(key)) = (&config.web_push, web_push_key) {
             all.push(Arc::new(WebPushSender::new(
                 web_push.clone(),
                 key,
@@ -80,7 +79,7 @@ impl Senders {
                 clock.clone(),
             )));
         }
-        Ok(Self { all, web_push_key })
+        Ok(Self { all, web_push_key: public })
     }
 }
 
@@ -95,20 +94,4 @@ fn client(versions: Versions) -> Result<HttpClient, SenderError> {
 
 fn read_private(path: &Path) -> Result<zeroize::Zeroizing<String>, SenderError> {
     key_files::read_existing(path).map_err(SenderError::File)
-}
-
-fn vapid_key(data_dir: Option<&Path>) -> Result<Es256Key, SenderError> {
-    let path = data_dir.unwrap_or(Path::new("")).join("keys").join("vapid.pem");
-    let unusable = |cause| SenderError::Key { path: path.clone(), cause };
-    if data_dir.is_some()
-        && let Some(pem) = key_files::read(&path).map_err(SenderError::File)?
-    {
-        return Es256Key::from_pem(&pem).map_err(unusable);
-    }
-    let pem = Es256Key::generate_pem().map_err(unusable)?;
-    if data_dir.is_some() {
-        let written = key_files::write(&path, &pem);
-        written.map_err(|cause| SenderError::File(KeyFileError::Write { path: path.clone(), cause }))?;
-    }
-    Es256Key::from_pem(&pem).map_err(unusable)
 }

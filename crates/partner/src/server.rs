@@ -22,8 +22,9 @@ use crate::base_url::{BadBaseUrl, BaseUrl};
 use crate::clock::Clock;
 use crate::config::{MinTls, PartnerConfig};
 use crate::health::{self, Health};
-use crate::key_files::KeyFileError;
-use crate::key_ring::{KeyRing, RotateError};
+use crate::key_files::{FileShelf, KeyFileError};
+use crate::key_ring::{KeyRing, RotateError, web_push_key};
+use crate::key_shelf::{KeyShelf, KeyShelfError, MemoryShelf};
 use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
 use crate::media::{Blobs, Hosting, LocalBlobs};
@@ -35,7 +36,7 @@ use crate::routes::{self, App};
 use crate::scan_guard::ScanGuard;
 use crate::senders::{SenderError, Senders};
 use crate::store::{OpenError, SqliteStore, Store};
-use crate::wake::{Dispatcher, LocalSwitchboard, Switchboard, WakeHub, WakeSender, Wanted};
+use crate::wake::{Dispatcher, Es256Key, LocalSwitchboard, Switchboard, WakeHub, WakeSender, Wanted};
 
 /// What the fetch of a key set may take (ASSUMED).
 const KEYS_TIME: Duration = Duration::from_secs(5);
@@ -60,6 +61,7 @@ pub struct PartnerBuilder {
     config: PartnerConfig,
     authenticator: Option<Arc<dyn UserAuthenticator>>,
     keys: Option<SigningKeys>,
+    shelf: Option<Arc<dyn KeyShelf>>,
     limits: HttpLimits,
     clock: Clock,
     store: Option<Arc<dyn Store>>,
@@ -178,6 +180,13 @@ impl PartnerBuilder {
         self
     }
 
+    /// Keeps private keys there instead of in the data directory: those that sign, unless they are given, and Web Push's.
+    #[must_use]
+    pub fn key_shelf(mut self, shelf: Arc<dyn KeyShelf>) -> Self {
+        self.shelf = Some(shelf);
+        self
+    }
+
     /// Limits of both listeners.
     #[must_use]
     pub fn http_limits(mut self, limits: HttpLimits) -> Self {
@@ -233,8 +242,19 @@ impl PartnerBuilder {
     /// # Errors
     /// [`StartError`]; nothing listens then.
     pub async fn start(self) -> Result<Partner, StartError> {
-        let Self { config, authenticator, keys, limits, clock, store, blobs, senders, presence, switchboard } =
-            self;
+        let Self {
+            config,
+            authenticator,
+            keys,
+            shelf,
+            limits,
+            clock,
+            store,
+            blobs,
+            senders,
+            presence,
+            switchboard,
+        } = self;
         let authenticator = choose_authenticator(&config, authenticator)?;
         let metrics = Arc::new(Metrics::default());
         let given = config.base_url.as_deref().map(parse_base_url).transpose()?;
@@ -245,7 +265,7 @@ impl PartnerBuilder {
         if config.tls.is_none() && !config.addr.ip().is_loopback() && !config.allow_plain_http {
             return Err(StartError::PlainHttp { addr: config.addr });
         }
-        let data = Data::load(&config, keys, (store, blobs), &hub, (&clock, &metrics)).await?;
+        let data = Data::load(&config, (keys, shelf), (store, blobs), &hub, (&clock, &metrics)).await?;
         let (public, addr) = listen(config.addr).await?;
         let (admin, _) = listen(config.admin_addr).await?;
         let base_url = match given {
@@ -360,23 +380,21 @@ struct Data {
 impl Data {
     async fn load(
         config: &PartnerConfig,
-        keys: Option<SigningKeys>,
+        keys: (Option<SigningKeys>, Option<Arc<dyn KeyShelf>>),
         (store, blobs): Places,
         hub: &Arc<WakeHub>,
         (clock, metrics): (&Clock, &Arc<Metrics>),
     ) -> Result<Self, StartError> {
         let (config, hub) = (config.clone(), Arc::clone(hub));
         let (clock, metrics) = (clock.clone(), Arc::clone(metrics));
+        let (keys, web_push_key) =
+            load_keys(&config, keys, &clock).await.map_err(|refused| match refused {
+                RotateError::Keys(cause) => StartError::Keys(cause),
+                RotateError::Shelf(KeyShelfError::Files(cause)) => StartError::KeyFiles(cause),
+                other => StartError::Rotate(other),
+            })?;
         let load = move || {
             let data_dir = config.data_dir.as_deref();
-            let keys = match keys {
-                Some(keys) => KeyRing::of(keys, clock.clone()),
-                None => KeyRing::load(data_dir, clock.clone()).map_err(|refused| match refused {
-                    RotateError::Keys(cause) => StartError::Keys(cause),
-                    RotateError::Files(cause) => StartError::KeyFiles(cause),
-                    other => StartError::Rotate(other),
-                })?,
-            };
             let users = config.users.as_ref().map(|users| Chosen::load(users, &clock, &metrics));
             let users = users.transpose().map_err(StartError::Users)?;
             let admin_token = data_dir.map(admin::token).transpose().map_err(StartError::KeyFiles)?;
@@ -394,7 +412,7 @@ impl Data {
                     Arc::new(LocalBlobs::open(dir.join("media")).map_err(StartError::Blobs)?)
                 }
             };
-            let senders = Senders::load(&config, &hub, &clock).map_err(StartError::Sender)?;
+            let senders = Senders::load(&config, web_push_key, &hub, &clock).map_err(StartError::Sender)?;
             let certificates = config.tls.as_ref().map(|tls| {
                 let versions = match tls.min_version {
                     MinTls::V1_3 => TlsVersions::Tls13,
@@ -414,6 +432,28 @@ impl Data {
         };
         tokio::task::spawn_blocking(load).await.map_err(|_| StartError::Panicked)?
     }
+}
+
+/// What signs, and the key of Web Push if that is configured.
+async fn load_keys(
+    config: &PartnerConfig,
+    (given, shelf): (Option<SigningKeys>, Option<Arc<dyn KeyShelf>>),
+    clock: &Clock,
+) -> Result<(KeyRing, Option<Es256Key>), RotateError> {
+    let shelf = match (shelf, &config.data_dir) {
+        (Some(shelf), _) => shelf,
+        (None, Some(data_dir)) => Arc::new(FileShelf::new(data_dir)),
+        (None, None) => Arc::new(MemoryShelf::default()),
+    };
+    let web_push = match config.web_push {
+        Some(_) => Some(web_push_key(&*shelf).await?),
+        None => None,
+    };
+    let ring = match given {
+        Some(keys) => KeyRing::of(keys, clock.clone()),
+        None => KeyRing::load(shelf, clock.clone()).await?,
+    };
+    Ok((ring, web_push))
 }
 
 /// Done once its sender is told to stop or is dropped.
@@ -474,6 +514,7 @@ impl Partner {
             config,
             authenticator: None,
             keys: None,
+            shelf: None,
             limits: HttpLimits::default(),
             clock: Clock::system(),
             store: None,
