@@ -10,6 +10,7 @@
 
 mod connect;
 mod depth;
+mod keys;
 mod media;
 mod migrate;
 mod users;
@@ -30,6 +31,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use depth::Depth;
+pub use keys::PostgresKeys;
 
 /// What a statement may take on the server, in milliseconds (ASSUMED).
 const STATEMENT_MS: u32 = 5_000;
