@@ -86,6 +86,9 @@ pub(crate) struct PartnerSection {
     pub(crate) apns: Option<ApnsConfig>,
     /// How browsers are woken.
     pub(crate) web_push: Option<WebPushConfig>,
+    /// Where everything with a row is, in place of a file.
+    #[cfg(feature = "engines")]
+    pub(crate) postgres: Option<landbridge_engines::PostgresConfig>,
     /// Session token to identifier, with `insecure_dev_auth`.
     #[serde(default)]
     pub(crate) dev_users: BTreeMap<String, String>,
@@ -223,8 +226,14 @@ mod tests {
             fcm,
             apns,
             web_push,
+            #[cfg(feature = "engines")]
+            postgres,
             dev_users,
         } = partner;
+        #[cfg(feature = "engines")]
+        assert!(
+            postgres.is_some_and(|postgres| postgres.ca_file.is_some() && postgres.seal_key_file.is_some())
+        );
         let PushConfig { keys_url, audience, unknown_user: _, queue_bound: 1.., per_second: 1.. } =
             push.unwrap()
         else {

@@ -17,6 +17,8 @@ mod bind;
 mod client;
 mod config;
 mod demo;
+#[cfg(feature = "engines")]
+mod engines;
 mod explain;
 mod failure;
 mod logging;

@@ -12,6 +12,8 @@ use serde::Serialize;
 
 use crate::bind::check_loopback;
 use crate::config::{Config, PartnerSection};
+#[cfg(feature = "engines")]
+use crate::engines;
 use crate::failure::Failure;
 use crate::output;
 use crate::shutdown::Shutdown;
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     command: Option<Sub>,
     #[command(flatten)]
     serve: Serve,
+    #[cfg(feature = "engines")]
+    #[command(flatten)]
+    engines: engines::Args,
 }
 
 /// What else there is to do than to serve.
@@ -109,15 +114,27 @@ struct Ready<'a> {
 }
 
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
-    let args = match args {
-        Args { command: Some(Sub::Keys { data }), .. } => return keys(&data),
-        Args { command: None, serve } => serve,
-    };
-    let ready_json = args.ready_json;
-    let settings = resolve(args, config.partner)?;
+    let Args {
+        command,
+        serve,
+        #[cfg(feature = "engines")]
+        engines,
+    } = args;
+    if let Some(Sub::Keys { data }) = command {
+        return keys(&data).await;
+    }
+    let (ready_json, file) = (serve.ready_json, config.partner);
     let mut shutdown = Shutdown::listen()?;
+    let start = async {
+        #[cfg(feature = "engines")]
+        let engines = engines::Engines::resolve(engines, &file)?;
+        let builder = Partner::builder(resolve(serve, file)?);
+        #[cfg(feature = "engines")]
+        let builder = engines.install(builder).await?;
+        builder.start().await.map_err(failure)
+    };
     let partner = tokio::select! {
-        started = Partner::start(settings) => started.map_err(failure)?,
+        started = start => started?,
         () = shutdown.requested() => return Ok(()),
     };
     let url = partner.base_url().trim_end_matches('/');
@@ -154,9 +171,9 @@ fn origin(url: &str) -> &str {
     path.and_then(|path| url.get(..host + path)).unwrap_or(url)
 }
 
-fn keys(data: &Path) -> Result<(), Failure> {
+async fn keys(data: &Path) -> Result<(), Failure> {
     let [active, standby] =
-        prepare_keys(data).map_err(|cause| Failure::runtime(crate::failure::with_causes(&cause)))?;
+        prepare_keys(data).await.map_err(|cause| Failure::runtime(crate::failure::with_causes(&cause)))?;
     output::line(&format!("active   {active}\nstandby  {standby}"))
 }
 
