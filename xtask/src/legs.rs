@@ -5,20 +5,24 @@ use clap::ValueEnum;
 use crate::{
     peers,
     run::{Outcome, cargo},
+    services,
 };
 
 /// One leg.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Leg {
-    /// Unit, property, vector and end-to-end tests of all crates, documentation examples: `cargo test`.
+    /// Unit, property, vector and end-to-end tests, documentation examples: `cargo test` of all crates that need no engines.
     Core,
+    /// The partner server over PostgreSQL, an S3 store and NATS, which it starts: what only they can show, and the server's own tests
+    /// once more.
+    Services,
     /// The demo, built as a user builds it and run whole.
     Demo,
     /// Live runs against programs of others: Signal's own library (Node.js).
     Peers,
 }
 
-const ALL: [Leg; 3] = [Leg::Core, Leg::Demo, Leg::Peers];
+const ALL: [Leg; 4] = [Leg::Core, Leg::Services, Leg::Demo, Leg::Peers];
 
 /// What a missing tool means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,12 +54,18 @@ impl Missing {
 pub(crate) fn run(legs: &[Leg], missing: Missing) -> Outcome {
     for leg in if legs.is_empty() { &ALL } else { legs } {
         match leg {
-            Leg::Core => cargo(&["test", "--workspace", "--all-features"]).run()?,
+            Leg::Core => core()?,
+            Leg::Services => services::run_leg(missing)?,
             Leg::Demo => demo()?,
             Leg::Peers => peers::run_leg(missing)?,
         }
     }
     Ok(())
+}
+
+fn core() -> Outcome {
+    let excluded = services::PACKAGES.iter().flat_map(|package| ["--exclude", package]);
+    cargo(&["test", "--workspace", "--all-features"]).args(excluded).run()
 }
 
 fn demo() -> Outcome {

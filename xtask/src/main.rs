@@ -9,6 +9,7 @@ mod outages;
 mod peers;
 mod purity;
 mod run;
+mod services;
 mod sim;
 
 use std::process::ExitCode;

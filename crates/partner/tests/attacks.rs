@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::{ALICE, config, put_target, send, token};
-use landbridge_partner::{Partner, PartnerConfig, TlsConfig};
+use landbridge_partner::{PartnerConfig, TlsConfig};
 use landbridge_transport::{HttpClient, HttpLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -129,7 +129,7 @@ async fn exchange(addr: SocketAddr, bytes: &[u8]) -> String {
 async fn requests_with_two_readings_are_refused_and_nothing_gets_through_behind_them() {
     let mut limits = HttpLimits::default();
     limits.idle = Duration::from_secs(2);
-    let partner = Partner::builder(config()).http_limits(limits).start().await.unwrap();
+    let partner = common::builder(config()).await.http_limits(limits).start().await.unwrap();
     let addr = partner.addr();
     let table = ambiguous();
     assert!(table.len() >= 150, "{}", table.len());
@@ -202,7 +202,7 @@ async fn requests_with_two_readings_are_refused_and_nothing_gets_through_behind_
 /// Every call with every credential that is not its own.
 #[tokio::test]
 async fn nobody_is_somebody_else() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let addr = partner.addr();
     put_target(addr, ALICE, "phone", r#"{"kind":"socket"}"#).await;
     let issued = token(addr, ALICE).await.json()["token"].as_str().unwrap().to_owned();
@@ -263,7 +263,7 @@ async fn slow_clients_delay_nobody() {
     let mut limits = HttpLimits::default();
     limits.first_byte = Duration::from_secs(2);
     limits.header = Duration::from_secs(2);
-    let partner = Partner::builder(config()).http_limits(limits).start().await.unwrap();
+    let partner = common::builder(config()).await.http_limits(limits).start().await.unwrap();
     let addr = partner.addr();
     let mut slow = Vec::new();
     for n in 0..500 {
@@ -294,7 +294,7 @@ async fn slow_clients_delay_nobody() {
 /// HTTP/2: a stream that is opened and reset at once costs the server a start each time.
 #[tokio::test]
 async fn rapid_resets_end_the_connection() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let mut stream = TcpStream::connect(partner.addr()).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut flood = Vec::new();
@@ -336,7 +336,7 @@ async fn tls_on_both_versions_of_http() {
         key: file("key.pem", key.serialize_pem()),
         min_version: Default::default(),
     };
-    let partner = Partner::start(PartnerConfig { tls: Some(tls), ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { tls: Some(tls), ..config() }).await.unwrap();
     assert_eq!(partner.base_url(), format!("https://{}", partner.addr()));
     let client = HttpClient::builder().extra_root(certificate.der().to_vec()).build().unwrap();
     let url = format!("https://localhost:{}", partner.addr().port());
@@ -360,7 +360,7 @@ async fn tls_on_both_versions_of_http() {
         base_url: Some("https://partner.example".to_owned()),
         ..config()
     };
-    let refused = Partner::start(anywhere.clone()).await.unwrap_err();
+    let refused = common::start_with(anywhere.clone()).await.unwrap_err();
     assert!(matches!(refused, landbridge_partner::StartError::PlainHttp { .. }));
-    Partner::start(PartnerConfig { allow_plain_http: true, ..anywhere }).await.unwrap();
+    common::start_with(PartnerConfig { allow_plain_http: true, ..anywhere }).await.unwrap();
 }

@@ -46,7 +46,7 @@ async fn a_token_verifies_with_the_published_keys() {
 #[tokio::test]
 async fn the_key_set_is_conditional_and_cacheable() {
     let base_url = Some("https://foobar.com/whatsapp".to_owned());
-    let partner = Partner::start(PartnerConfig { base_url, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { base_url, ..config() }).await.unwrap();
     assert_eq!(partner.base_url(), "https://foobar.com/whatsapp");
     let first = send(partner.addr(), JWKS, &[], "").await;
     assert_eq!((first.status, first.header("content-type")), (200, Some("application/json")));
@@ -244,7 +244,7 @@ async fn slow_clients_are_cut_off() {
     let mut limits = landbridge_transport::HttpLimits::default();
     limits.first_byte = Duration::from_millis(300);
     limits.header = Duration::from_millis(300);
-    let partner = Partner::builder(config()).http_limits(limits).start().await.unwrap();
+    let partner = common::builder(config()).await.http_limits(limits).start().await.unwrap();
     let begun = Instant::now();
     let mut silent = TcpStream::connect(partner.addr()).await.unwrap();
     let mut half = TcpStream::connect(partner.addr()).await.unwrap();
@@ -277,7 +277,7 @@ impl UserAuthenticator for Fixed {
 async fn authenticators_of_ones_own() {
     let start = |authenticator: fn() -> Result<UserRecord, AuthError>| async move {
         let config = PartnerConfig { dev_users: Default::default(), insecure_dev_auth: false, ..config() };
-        Partner::builder(config).authenticator(Arc::new(Fixed(authenticator))).start().await.unwrap()
+        common::builder(config).await.authenticator(Arc::new(Fixed(authenticator))).start().await.unwrap()
     };
     let out = start(|| {
         let identifier = "bob".parse().map_err(|_| AuthError::Denied)?;
@@ -315,7 +315,7 @@ async fn a_signer_that_is_down() {
     let inner = landbridge_enlist::jwt::RsaSigner::from_pkcs8_pem(&pem).unwrap();
     let published = [inner.public_key().clone()];
     let keys = SigningKeys::new(Arc::new(Leaving { inner, left: 2.into() }), &published).unwrap();
-    let partner = Partner::builder(config()).signing_keys(keys).start().await.unwrap();
+    let partner = common::builder(config()).await.signing_keys(keys).start().await.unwrap();
     let answer = token(partner.addr(), ALICE).await;
     answer.assert_problem(503, "unavailable");
     assert!(!answer.body.contains("secret"));
@@ -329,7 +329,7 @@ fn landbridge_rng() -> impl rand::CryptoRng {
 async fn health_and_shutdown() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
-    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
     let (addr, admin) = (partner.addr(), partner.admin_addr());
     assert_ne!(addr, admin);
     assert_eq!(send(admin, "GET /health/live", &[], "").await.status, 200);

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn what_was_stored_is_served_to_the_byte() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let (addr, bytes) = (partner.addr(), file(1, 10_000));
     let answer = put(addr, ALICE, &bytes).await;
     let json = answer.json();
@@ -61,7 +61,7 @@ async fn what_was_stored_is_served_to_the_byte() {
 
 #[tokio::test]
 async fn ranges_and_validators() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let (addr, bytes) = (partner.addr(), file(2, 100));
     let reference = stored(addr, ALICE, &bytes).await;
     let etag = format!("\"{}\"", hash(&bytes));
@@ -113,7 +113,7 @@ async fn ranges_and_validators() {
 async fn what_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
-    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
     let (addr, bytes) = (partner.addr(), file(3, 4));
     let deleted = stored(addr, ALICE, &bytes).await;
     let alice = [("Authorization", "Bearer session-of-alice")];
@@ -165,7 +165,7 @@ async fn what_is_not_there() {
 async fn uploads_that_are_not_what_they_say() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
-    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
     let (addr, bytes) = (partner.addr(), file(4, 1000));
     let good = format!("PUT /v1/media/by-hash/{}", hash(&bytes));
     let session = ("Authorization", "Bearer session-of-alice");
@@ -224,7 +224,7 @@ async fn uploads_that_are_not_what_they_say() {
 async fn limits_and_quotas() {
     let media =
         MediaConfig { max_bytes: 1610, quota_per_day: 3300, misses_per_minute: 3, ..MediaConfig::default() };
-    let partner = Partner::start(PartnerConfig { media, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { media, ..config() }).await.unwrap();
     let addr = partner.addr();
     put(addr, ALICE, &file(1, 101)).await.assert_problem(413, "too-large");
     let first = stored(addr, ALICE, &file(1, 100)).await;
@@ -251,7 +251,7 @@ async fn objects_end_after_45_days() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
     let hand = Hand::at(1_800_000_000);
-    let partner = Partner::builder(PartnerConfig { data_dir, ..config() }).clock(hand.clock());
+    let partner = common::builder(PartnerConfig { data_dir, ..config() }).await.clock(hand.clock());
     let partner = partner.start().await.unwrap();
     let (addr, bytes) = (partner.addr(), file(5, 10));
     let answer = put(addr, ALICE, &bytes).await.json();
@@ -280,7 +280,7 @@ async fn objects_survive_a_restart_and_what_was_unfinished_does_not() {
     let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
     let mut limits = landbridge_transport::HttpLimits::default();
     limits.drain = std::time::Duration::ZERO;
-    let partner = Partner::builder(config.clone()).http_limits(limits).start().await.unwrap();
+    let partner = common::builder(config.clone()).await.http_limits(limits).start().await.unwrap();
     let bytes = file(6, 5000);
     let reference = stored(partner.addr(), ALICE, &bytes).await;
     let mut half = TcpStream::connect(partner.addr()).await.unwrap();
@@ -306,7 +306,7 @@ async fn objects_survive_a_restart_and_what_was_unfinished_does_not() {
 /// The predecessor needs a moment to let go of the database.
 async fn restart(config: PartnerConfig) -> Partner {
     loop {
-        if let Ok(partner) = Partner::start(config.clone()).await {
+        if let Ok(partner) = common::start_with(config.clone()).await {
             return partner;
         }
         tokio::task::yield_now().await;
@@ -317,7 +317,7 @@ async fn restart(config: PartnerConfig) -> Partner {
 async fn a_resumable_upload_over_two_servers() {
     let directory = tempfile::tempdir().unwrap();
     let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
-    let partner = Partner::start(config.clone()).await.unwrap();
+    let partner = common::start_with(config.clone()).await.unwrap();
     let bytes = file(8, 20_000);
     let tus = Tus::new(partner.addr(), ALICE);
     let created = tus.create(&bytes).await;
@@ -369,7 +369,7 @@ async fn a_resumable_upload_over_two_servers() {
 async fn resumable_uploads_that_go_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let data_dir = Some(directory.path().to_owned());
-    let partner = Partner::start(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
     let (tus, bytes) = (Tus::new(partner.addr(), ALICE), file(9, 100));
     let location = async |bytes: &[u8]| tus.create(bytes).await.header("location").unwrap().to_owned();
     // More than announced: what fits is not taken for the whole.
@@ -432,7 +432,7 @@ async fn resumable_uploads_that_go_wrong() {
 /// A reader that stops reading holds no more than some buffers, and the others are served meanwhile.
 #[tokio::test]
 async fn a_large_object_to_a_slow_reader() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let (addr, bytes) = (partner.addr(), file(12, 1_000_000));
     let reference = stored(addr, ALICE, &bytes).await;
     let mut slow = TcpStream::connect(addr).await.unwrap();

@@ -223,7 +223,7 @@ async fn bounds() {
 
 #[tokio::test]
 async fn without_keys_the_caller_is_not_at_fault() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let answer = push(&partner, "e30.e30.e30", r#"{"to":"alice"}"#).await;
     answer.assert_problem(503, "unavailable");
     assert_eq!(answer.header("retry-after"), Some("30"));
@@ -272,7 +272,7 @@ async fn tokens_of_the_vectors() {
         audience: Some("https://partner-one.example".to_owned()),
         ..PushConfig::default()
     };
-    let partner = Partner::builder(PartnerConfig { push: push_config, ..config() });
+    let partner = common::builder(PartnerConfig { push: push_config, ..config() }).await;
     let partner = partner.clock(hand.clock()).start().await.unwrap();
     let (mut accepted, mut refused) = (0, 0);
     for case in tokens["cases"].as_array().unwrap() {
@@ -355,7 +355,7 @@ async fn what_was_answered_200_survives_the_server() {
 
 #[tokio::test]
 async fn targets_over_the_socket() {
-    let partner = Partner::start(config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let addr = partner.addr();
     let put = async |device: &str, body: &str| put_target(addr, ALICE, device, body).await;
     assert_eq!(put("phone", r#"{"kind":"socket","more":1}"#).await.status, 204);

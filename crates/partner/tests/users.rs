@@ -52,7 +52,7 @@ async fn tokens_of_the_partners_own_issuer() {
         identifier_claim: "sub".to_owned(),
         opt_in_claim: None,
     });
-    let partner = Partner::builder(with(users)).clock(hand.clock()).start().await.unwrap();
+    let partner = common::builder(with(users)).await.clock(hand.clock()).start().await.unwrap();
     let claims = Claims {
         issuer: "https://login.example".to_owned(),
         audience: "landbridge".to_owned(),
@@ -119,7 +119,7 @@ async fn sessions_that_an_authorization_server_knows() {
     let router = Router::new().route("/introspect", post(handler));
     let server = serve(listener, router, HttpLimits::default(), std::future::pending()).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let partner = Partner::start(with(UsersConfig::Introspection(IntrospectionConfig {
+    let partner = common::start_with(with(UsersConfig::Introspection(IntrospectionConfig {
         url: format!("http://{}/introspect", server.local_addr()),
         client_id: "id".to_owned(),
         client_secret: private(directory.path(), "secret", "se:cret\n"),
@@ -148,7 +148,7 @@ async fn users_of_a_trusted_front() {
     let directory = tempfile::tempdir().unwrap();
     let secret = "0123456789abcdef0123456789abcdef";
     let key = private(directory.path(), "front", &format!("{secret}\n"));
-    let partner = Partner::start(with(UsersConfig::Front(FrontConfig { key }))).await.unwrap();
+    let partner = common::start_with(with(UsersConfig::Front(FrontConfig { key }))).await.unwrap();
     let front = TrustedFront::new(secret.as_bytes(), Clock::system()).unwrap();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let word = |opted_in| FrontWord {
@@ -163,7 +163,7 @@ async fn users_of_a_trusted_front() {
     ask(&front.sign(&word(false))).await.assert_problem(403, "not-opted-in");
     ask("frank").await.assert_problem(401, "unauthorized");
     let short = private(directory.path(), "short", "short");
-    assert!(Partner::start(with(UsersConfig::Front(FrontConfig { key: short }))).await.is_err());
+    assert!(common::start_with(with(UsersConfig::Front(FrontConfig { key: short }))).await.is_err());
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn an_operator_rotates_keys() {
     let directory = tempfile::tempdir().unwrap();
     let hand = Hand::at(1_800_000_000);
     let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
-    let partner = Partner::builder(config.clone()).clock(hand.clock()).start().await.unwrap();
+    let partner = common::builder(config.clone()).await.clock(hand.clock()).start().await.unwrap();
     let published = async || {
         let keys = send(partner.addr(), "GET /.well-known/oauth/openid/jwks", &[], "").await.json();
         let kids = keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned());
@@ -201,7 +201,7 @@ async fn an_operator_rotates_keys() {
     let metrics = send(partner.admin_addr(), "GET /metrics", &[], "").await.body;
     assert!(metrics.contains("landbridge_signing_key_age_seconds{state=\"standby\"} 0"), "{metrics}");
     // Without a data directory there is no operator's token, and none is right.
-    let partner = Partner::start(common::config()).await.unwrap();
+    let partner = common::start_with(common::config()).await.unwrap();
     for credential in ["Bearer ", "Bearer x", &good] {
         let headers = [("Authorization", credential)];
         let answer = send(partner.admin_addr(), "POST /admin/keys/rotate", &headers, "").await;

@@ -2,13 +2,14 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
 
+mod grown;
 pub(crate) mod hosting;
 pub(crate) mod whatsapp;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use landbridge_partner::{Partner, PartnerConfig};
+use landbridge_partner::{Partner, PartnerBuilder, PartnerConfig, StartError};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -26,7 +27,19 @@ pub(crate) fn config() -> PartnerConfig {
 }
 
 pub(crate) async fn start() -> Partner {
-    Partner::start(config()).await.unwrap()
+    start_with(config()).await.unwrap()
+}
+
+/// A server in the mode of this run, see [`grown`]. A test that names a data directory is about what lies in it, and one that
+/// brings parts of its own is about those: such servers are embedded ones in both modes.
+pub(crate) async fn builder(config: PartnerConfig) -> PartnerBuilder {
+    let embedded = config.data_dir.is_some();
+    let builder = Partner::builder(config);
+    if grown::is_wanted() && !embedded { grown::install(builder).await } else { builder }
+}
+
+pub(crate) async fn start_with(config: PartnerConfig) -> Result<Partner, StartError> {
+    builder(config).await.start().await
 }
 
 /// An answer taken apart.

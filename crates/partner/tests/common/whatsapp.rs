@@ -123,7 +123,7 @@ impl WhatsApp {
     }
 
     pub(crate) async fn partner(&self, config: PartnerConfig) -> Partner {
-        Partner::builder(config).clock(self.hand.clock()).start().await.unwrap()
+        super::builder(config).await.clock(self.hand.clock()).start().await.unwrap()
     }
 
     pub(crate) fn bearer(&self, partner: &Partner) -> String {

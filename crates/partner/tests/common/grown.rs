@@ -1,0 +1,90 @@
+//! The second mode of these tests: the same servers over the engines of a partner that has grown. `cargo xtask test services`
+//! asks for it.
+
+use std::io;
+use std::sync::Arc;
+
+use landbridge_engines::{ObjectBlobs, ObjectsConfig, PostgresConfig, PostgresKeys, PostgresStore, SealKey};
+use landbridge_localservices::Postgres;
+use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
+use landbridge_partner::PartnerBuilder;
+use landbridge_partner::media::{BlobStream, BlobWriter, Blobs};
+
+const MODE: &str = "LANDBRIDGE_TEST_MODE";
+
+pub(crate) fn is_wanted() -> bool {
+    match std::env::var(MODE).as_deref() {
+        Ok("grown") => true,
+        Ok(other) => panic!("{MODE} is {other:?}, and may be \"grown\""),
+        Err(_) => false,
+    }
+}
+
+/// A database and a bucket of its own for each server.
+pub(crate) async fn install(builder: PartnerBuilder) -> PartnerBuilder {
+    let url = Postgres::shared().unwrap().database().unwrap();
+    let config = PostgresConfig { pool: 4, ..PostgresConfig::new(url) };
+    let store = PostgresStore::open(&config).await.unwrap();
+    let keys = PostgresKeys::new(store.clone(), SealKey::new(&[7; 32]).unwrap());
+    let bucket = Bucket::start().await;
+    builder.store(Arc::new(store)).key_shelf(Arc::new(keys)).blobs(Arc::new(bucket))
+}
+
+/// A bucket with its service, which ends with the server that uses it.
+struct Bucket {
+    blobs: ObjectBlobs,
+    _service: S3,
+}
+
+impl Bucket {
+    async fn start() -> Self {
+        let service = S3::start().await.unwrap();
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), SECRET_KEY).unwrap();
+        let blobs = ObjectBlobs::open(&ObjectsConfig {
+            bucket: BUCKET.to_owned(),
+            endpoint: Some(service.endpoint()),
+            access_key_id: Some(ACCESS_KEY.to_owned()),
+            secret_access_key_file: Some(secret.path().to_owned()),
+            allow_http: true,
+            ..ObjectsConfig::default()
+        })
+        .unwrap();
+        Self { blobs, _service: service }
+    }
+}
+
+#[async_trait::async_trait]
+impl Blobs for Bucket {
+    async fn received(&self, id: &str) -> io::Result<u64> {
+        self.blobs.received(id).await
+    }
+
+    async fn append(&self, id: &str, at: u64) -> io::Result<Box<dyn BlobWriter>> {
+        self.blobs.append(id, at).await
+    }
+
+    async fn read_upload(&self, id: &str) -> io::Result<BlobStream> {
+        self.blobs.read_upload(id).await
+    }
+
+    async fn publish(&self, id: &str, name: &str) -> io::Result<()> {
+        self.blobs.publish(id, name).await
+    }
+
+    async fn published(&self, name: &str) -> io::Result<Option<u64>> {
+        self.blobs.published(name).await
+    }
+
+    async fn read(&self, name: &str, start: u64, length: u64) -> io::Result<BlobStream> {
+        self.blobs.read(name, start, length).await
+    }
+
+    async fn discard(&self, id: &str) -> io::Result<()> {
+        self.blobs.discard(id).await
+    }
+
+    async fn delete(&self, name: &str) -> io::Result<()> {
+        self.blobs.delete(name).await
+    }
+}
