@@ -2,11 +2,15 @@
 //! asks for it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use landbridge_engines::{ObjectBlobs, ObjectsConfig, PostgresConfig, PostgresKeys, PostgresStore, SealKey};
-use landbridge_localservices::Postgres;
+use landbridge_engines::{
+    NatsConfig, NatsSwitchboard, ObjectBlobs, ObjectsConfig, PostgresConfig, PostgresKeys, PostgresStore,
+    SealKey,
+};
 use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
+use landbridge_localservices::{Nats, Postgres};
 use landbridge_partner::PartnerBuilder;
 use landbridge_partner::media::{BlobStream, BlobWriter, Blobs};
 
@@ -20,14 +24,25 @@ pub(crate) fn is_wanted() -> bool {
     }
 }
 
-/// A database and a bucket of its own for each server.
+/// A database, a bucket and a prefix of its own for each server.
 pub(crate) async fn install(builder: PartnerBuilder) -> PartnerBuilder {
     let url = Postgres::shared().unwrap().database().unwrap();
     let config = PostgresConfig { pool: 4, ..PostgresConfig::new(url) };
     let store = PostgresStore::open(&config).await.unwrap();
     let keys = PostgresKeys::new(store.clone(), SealKey::new(&[7; 32]).unwrap());
     let bucket = Bucket::start().await;
-    builder.store(Arc::new(store)).key_shelf(Arc::new(keys)).blobs(Arc::new(bucket))
+    let switchboard = NatsSwitchboard::new(nats()).await.unwrap();
+    let builder = builder.store(Arc::new(store)).key_shelf(Arc::new(keys));
+    builder.blobs(Arc::new(bucket)).switchboard(Arc::new(switchboard))
+}
+
+/// One service for the process, which ends with it.
+fn nats() -> NatsConfig {
+    static SERVICE: OnceLock<Nats> = OnceLock::new();
+    static PREFIXES: AtomicU32 = AtomicU32::new(0);
+    let service = SERVICE.get_or_init(|| Nats::start().unwrap());
+    let prefix = format!("test-{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
+    NatsConfig { url: service.url(), prefix, ..NatsConfig::default() }
 }
 
 /// A bucket with its service, which ends with the server that uses it.
