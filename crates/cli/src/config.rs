@@ -89,6 +89,12 @@ pub(crate) struct PartnerSection {
     /// Where everything with a row is, in place of a file.
     #[cfg(feature = "engines")]
     pub(crate) postgres: Option<landbridge_engines::PostgresConfig>,
+    /// Where the bytes of media are, in place of files.
+    #[cfg(feature = "engines")]
+    pub(crate) objects: Option<landbridge_engines::ObjectsConfig>,
+    /// What ties several servers together.
+    #[cfg(feature = "engines")]
+    pub(crate) nats: Option<landbridge_engines::NatsConfig>,
     /// Session token to identifier, with `insecure_dev_auth`.
     #[serde(default)]
     pub(crate) dev_users: BTreeMap<String, String>,
@@ -228,8 +234,20 @@ mod tests {
             web_push,
             #[cfg(feature = "engines")]
             postgres,
+            #[cfg(feature = "engines")]
+            objects,
+            #[cfg(feature = "engines")]
+            nats,
             dev_users,
         } = partner;
+        #[cfg(feature = "engines")]
+        {
+            let landbridge_engines::ObjectsConfig { endpoint, access_key_id, secret_access_key_file, .. } =
+                objects.unwrap();
+            assert!(endpoint.is_some() && access_key_id.is_some() && secret_access_key_file.is_some());
+            let landbridge_engines::NatsConfig { user, password_file, ca_file, .. } = nats.unwrap();
+            assert!(user.is_some() && password_file.is_some() && ca_file.is_some());
+        }
         #[cfg(feature = "engines")]
         assert!(
             postgres.is_some_and(|postgres| postgres.ca_file.is_some() && postgres.seal_key_file.is_some())

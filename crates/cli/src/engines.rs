@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use landbridge_engines::{PostgresConfig, PostgresKeys, PostgresStore, SealKey};
+use landbridge_engines::{
+    NatsConfig, NatsSwitchboard, ObjectBlobs, ObjectsConfig, PostgresConfig, PostgresKeys, PostgresStore,
+    SealKey,
+};
 use landbridge_partner::PartnerBuilder;
 
 use crate::config::PartnerSection;
@@ -23,6 +26,8 @@ pub(crate) struct Args {
 /// What is to be used in place of the data directory.
 pub(crate) struct Engines {
     postgres: Option<PostgresConfig>,
+    objects: Option<ObjectsConfig>,
+    nats: Option<NatsConfig>,
 }
 
 impl Engines {
@@ -47,15 +52,27 @@ impl Engines {
             }
             None => {}
         }
-        Ok(Self { postgres })
+        Ok(Self { postgres, objects: file.objects.clone(), nats: file.nats.clone() })
     }
 
     /// Connects to the engines and gives them to the server.
-    pub(crate) async fn install(self, builder: PartnerBuilder) -> Result<PartnerBuilder, Failure> {
-        match self.postgres {
-            Some(config) => postgres(builder, &config).await,
-            None => Ok(builder),
+    pub(crate) async fn install(self, mut builder: PartnerBuilder) -> Result<PartnerBuilder, Failure> {
+        if let Some(config) = self.postgres {
+            builder = postgres(builder, &config).await?;
         }
+        if let Some(config) = self.objects {
+            let blobs = ObjectBlobs::open(&config)?;
+            if let Err(unusable) = blobs.check().await {
+                // Tokens and pushes do without it.
+                let cause = &unusable as &dyn std::error::Error;
+                tracing::error!(cause, "the object store cannot be used now: files are put off");
+            }
+            builder = builder.blobs(Arc::new(blobs));
+        }
+        if let Some(config) = self.nats {
+            builder = builder.switchboard(Arc::new(NatsSwitchboard::new(config).await?));
+        }
+        Ok(builder)
     }
 }
 

@@ -288,6 +288,43 @@ async fn passwords_and_tokens_are_read_from_files_and_shown_to_nobody() {
     until("it is let in", async || is_linked(&partner).await).await;
 }
 
+/// The example of deployment lets a server do what it has to, and nothing else.
+#[tokio::test]
+async fn the_permissions_of_the_example_suffice() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("nats.conf");
+    let example = std::fs::read_to_string("../../deploy/nats.conf").unwrap();
+    // The place of things is the test's; older servers do not know sync_interval.
+    let is_ours = |line: &&str| {
+        !["port:", "store_dir:", "sync_interval:"].iter().any(|own| line.trim().starts_with(own))
+    };
+    let configuration: Vec<&str> = example.lines().filter(is_ours).collect();
+    std::fs::write(&file, configuration.join("\n").replace("$NATS_PASSWORD", "s3cret")).unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "s3cret").unwrap();
+    let town = Town::with(Nats::start_with(&["--config", file.to_str().unwrap()]).unwrap()).await;
+    let (user, password_file) = (Some("landbridge".to_owned()), Some(password));
+    let nats = NatsConfig { user, password_file, ..town.nats() };
+    let parts = || Parts { nats: nats.clone(), ..town.parts() };
+    let (a, b) = (parts().start().await, parts().start().await);
+    let mut events = Events::open(b.addr(), ALICE, "device=phone&chat=connected").await;
+    town.until_connected(&a).await;
+    events = {
+        let newer = Events::open(b.addr(), ALICE, "device=phone").await;
+        assert!(events.ended().await);
+        newer
+    };
+    town.until_not_connected(&a).await;
+    events.next().await;
+    let options = async_nats::ConnectOptions::with_user_and_password("landbridge".into(), "s3cret".into());
+    let curious = options.custom_inbox_prefix("landbridge.inbox").connect(town.nats.url()).await.unwrap();
+    let mut others = curious.subscribe("elsewhere").await.unwrap();
+    curious.publish("elsewhere", "x".into()).await.unwrap();
+    let heard = curious.request("$JS.API.INFO", "".into()).await;
+    assert!(heard.is_ok(), "what came before was seen to");
+    assert!(futures_util::FutureExt::now_or_never(others.next()).is_none(), "other subjects are not heard");
+}
+
 #[tokio::test]
 async fn the_way_to_nats_may_be_tls() {
     let directory = tempfile::tempdir().unwrap();
