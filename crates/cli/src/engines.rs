@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// Flags that stand over the file.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Flags {
     /// Keep everything with a row in this PostgreSQL database, for any number of servers; URL with user and password
     #[arg(long, value_name = "URL", env = "LANDBRIDGE_PARTNER_POSTGRES", hide_env_values = true)]
     postgres: Option<String>,
@@ -32,8 +32,8 @@ pub(crate) struct Engines {
 
 impl Engines {
     /// Flags and environment over the file.
-    pub(crate) fn resolve(args: Args, file: &PartnerSection) -> Result<Self, Failure> {
-        let Args { postgres: url, seal_key_file } = args;
+    pub(crate) fn resolve(flags: Flags, file: &PartnerSection) -> Result<Self, Failure> {
+        let Flags { postgres: url, seal_key_file } = flags;
         let mut postgres = match (file.postgres.clone(), url) {
             (Some(file), url) => Some(PostgresConfig { url: url.unwrap_or(file.url), ..file }),
             (None, url) => url.map(PostgresConfig::new),

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     serve: Serve,
     #[cfg(feature = "engines")]
     #[command(flatten)]
-    engines: engines::Args,
+    engines: engines::Flags,
 }
 
 /// What else there is to do than to serve.

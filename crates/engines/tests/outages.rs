@@ -23,6 +23,7 @@ use landbridge_engines::{
 };
 use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
 use landbridge_localservices::{Fsync, Nats, Postgres};
+use landbridge_partner::media::MediaConfig;
 use landbridge_partner::store::{Users as _, WakeTargets as _};
 use landbridge_partner::wake::{Delivery, WakeKind, WakeOutcome, WakeSender, WakeTarget};
 use landbridge_partner::{Partner, PartnerConfig};
@@ -145,6 +146,8 @@ async fn server(services: &Services, whatsapp: &WhatsApp, woken: &Woken) -> Part
     let config = PartnerConfig {
         base_url: Some("http://partner".to_owned()),
         dev_users: sessions.chain([("uploader".to_owned(), "uploader".to_owned())]).collect(),
+        // An upload that an outage cut short takes one of the user's places until its lease ends, a minute later.
+        media: MediaConfig { parallel: u32::MAX, ..MediaConfig::default() },
         ..whatsapp.config()
     };
     let url = services.postgres.url();
