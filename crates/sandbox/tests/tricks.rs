@@ -26,10 +26,10 @@ fn joe() -> Jid {
 
 /// A phone, and a client that it has exchanged a message with each way.
 async fn acquainted() -> (World, Peer) {
-    // Starting is larger than anything that follows.
+    // Their beginnings are larger than anything that follows.
     let world = Box::pin(World::new()).await;
     world.sandbox.handle().create_phone(NUMBER, "Joe").unwrap();
-    let mut peer = Peer::new(&world, "alice").await;
+    let mut peer = Box::pin(Peer::new(&world, "alice")).await;
     says(&mut peer, "hello").await;
     world.sandbox.handle().phone_send_text(NUMBER, "alice", "hello yourself").unwrap();
     assert_eq!(peer.read().await, "hello yourself");
@@ -300,7 +300,7 @@ async fn a_deleted_phone_is_nobody() {
     let world = World::with(config().data_dir(dir.path())).await;
     let handle = world.sandbox.handle().clone();
     let first = handle.create_phone(NUMBER, "Joe").unwrap();
-    let mut peer = Peer::new(&world, "alice").await;
+    let mut peer = Box::pin(Peer::new(&world, "alice")).await;
     says(&mut peer, "hello").await;
     handle.phone_go_offline(NUMBER).unwrap();
     handle.delete_phone(NUMBER).unwrap();
