@@ -1,6 +1,6 @@
 //! Errors on the wire: `application/problem+json` (RFC 9457).
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -26,6 +26,10 @@ pub(crate) enum Problem {
     BadRequest(&'static str),
     /// A body that did not arrive in time.
     Timeout,
+    /// A target that is too long.
+    TargetTooLong,
+    /// Header fields that are too many or too long.
+    FieldsTooLarge,
     UnsupportedMediaType,
     TooLarge,
     /// A body whose length has to be known beforehand.
@@ -65,6 +69,15 @@ impl Problem {
                 "bad-request",
                 "Bad request",
                 Some("the body did not arrive in time"),
+            ),
+            Self::TargetTooLong => {
+                (StatusCode::URI_TOO_LONG, "bad-request", "Bad request", Some("the target is too long"))
+            }
+            Self::FieldsTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "bad-request",
+                "Bad request",
+                Some("the header fields are too many or too long"),
             ),
             Self::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -155,22 +168,51 @@ struct Document<'a> {
     instance: &'a str,
 }
 
+impl Problem {
+    fn document(self, instance: &str) -> Vec<u8> {
+        let (status, slug, title, detail) = self.parts();
+        tracing::debug!(request_id = %instance, status = status.as_u16(), slug, "answered with a problem");
+        let kind = format!("{PROBLEM_BASE}{slug}");
+        let document = Document { kind, title, status: status.as_u16(), detail, instance };
+        // Strings and a number: there is nothing in it that serde_json can refuse.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+fn new_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// The answer to a request that the transport refuses before any route sees it.
+pub(crate) fn refused(status: StatusCode) -> axum::http::Response<Bytes> {
+    let problem = match status {
+        StatusCode::URI_TOO_LONG => Problem::TargetTooLong,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::FieldsTooLarge,
+        _ => Problem::BadRequest("the request can be read in two ways"),
+    };
+    let id = new_id();
+    let mut answer = axum::http::Response::new(Bytes::from(problem.document(&id)));
+    *answer.status_mut() = problem.parts().0;
+    answer.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
+}
+
 /// Gives every answer its `X-Request-Id` and writes the problem documents.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
-    let id = format!("{:032x}", rand::random::<u128>());
+    let id = new_id();
     let head = request.method() == axum::http::Method::HEAD;
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let (status, slug, title, detail) = problem.parts();
-        tracing::debug!(request_id = %id, status = status.as_u16(), slug, "answered with a problem");
-        let kind = format!("{PROBLEM_BASE}{slug}");
-        let document = Document { kind, title, status: status.as_u16(), detail, instance: &id };
+        let document = problem.document(&id);
         if !head {
-            // Strings and a number: there is nothing in it that serde_json can refuse.
-            *response.body_mut() = Body::from(serde_json::to_vec(&document).unwrap_or_default());
+            *response.body_mut() = Body::from(document);
         }
-        let media_type = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
         response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -29,6 +29,7 @@ use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
 use crate::media::{Blobs, Hosting, LocalBlobs};
 use crate::metrics::Metrics;
+use crate::problem;
 use crate::push::{Bearers, Bucket, Presence};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
@@ -345,6 +346,8 @@ impl PartnerBuilder {
             (watch::channel(()), watch::channel(()));
         let failed = |addr| move |cause| StartError::Listen { addr, cause };
         let router = routes::router(app);
+        let mut limits = limits;
+        limits.refuse = problem::refused;
         let stops = stopped(public_stops);
         let public = match data.certificates {
             Some(certificates) => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::{ALICE, config, put_target, send, token};
 use landbridge_partner::{PartnerConfig, TlsConfig};
+use landbridge_transport::http_client::Versions;
 use landbridge_transport::{HttpClient, HttpLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -363,4 +364,31 @@ async fn tls_on_both_versions_of_http() {
     let refused = common::start_with(anywhere.clone()).await.unwrap_err();
     assert!(matches!(refused, landbridge_partner::StartError::PlainHttp { .. }));
     common::start_with(PartnerConfig { allow_plain_http: true, ..anywhere }).await.unwrap();
+}
+
+/// Even what no route sees is answered with a problem that has an id.
+#[tokio::test]
+async fn refusals_of_the_transport_are_problems() {
+    let partner = common::start().await;
+    for (status, head) in [
+        (
+            400,
+            "POST /v1/token HTTP/1.1\r\nHost: p\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned(),
+        ),
+        (414, format!("GET /{} HTTP/1.1\r\nHost: p\r\n\r\n", "a".repeat(9 * 1024))),
+        (431, format!("GET / HTTP/1.1\r\nHost: p\r\nA: {}\r\n\r\n", "a".repeat(17 * 1024))),
+    ] {
+        common::raw(partner.addr(), head.as_bytes()).await.assert_problem(status, "bad-request");
+    }
+    let http = HttpClient::builder().versions(Versions::Http2).build().unwrap();
+    let (long, large) = ("a".repeat(9 * 1024), "a".repeat(17 * 1024));
+    for (status, path, field) in [(414, long.as_str(), "x"), (431, "", &large)] {
+        let url = format!("http://{}/{path}", partner.addr());
+        let answer = http.get(&url, &[("a", field)]).await.unwrap();
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        let problem: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(problem["instance"].as_str(), answer.header("x-request-id"));
+    }
 }

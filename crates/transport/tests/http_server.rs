@@ -119,11 +119,36 @@ async fn oversize_heads_are_refused() {
     assert!(exchange(server.local_addr(), big.as_bytes()).await.starts_with("HTTP/1.1 431"));
 
     let fields: String = (0..101).map(|n| format!("a{n}: b\r\n")).collect();
-    let many = format!("GET / HTTP/1.1\r\n{fields}\r\n");
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     assert!(exchange(server.local_addr(), many.as_bytes()).await.starts_with("HTTP/1.1 431"));
 
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9 * 1024));
     assert!(exchange(server.local_addr(), long.as_bytes()).await.starts_with("HTTP/1.1 414"));
+}
+
+/// What is refused before the service sees it is answered as the server's owner wants.
+#[tokio::test]
+async fn refusals_have_the_owners_form() {
+    let mut limits = HttpLimits::default();
+    limits.refuse =
+        |status| http::Response::builder().status(status).header("why", "x").body("why".into()).unwrap();
+    let server = start(router(), limits).await;
+    let fields: String = (0..101).map(|n| format!("a{n}: b\r\n")).collect();
+    for (status, request) in [
+        (
+            400,
+            "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned(),
+        ),
+        (414, format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9 * 1024))),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(17 * 1024))),
+        (431, format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n")),
+    ] {
+        let answer = exchange(server.local_addr(), request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(answer.contains("\r\nwhy: x\r\n") && answer.ends_with("\r\n\r\nwhy"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn serve_one<T, S, B>(
     let io = TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits));
     let stalls = Arc::<Stalls>::default();
     let watched = (protocol == Protocol::Http2).then(|| Arc::clone(&stalls));
-    let service = Guard::new(service, peer, watch, watched, limits.request_line);
+    let service = Guard::new(service, peer, watch, watched, Arc::clone(&limits));
     let outcome = match protocol {
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
@@ -121,8 +121,9 @@ async fn serve_one<T, S, B>(
                 // The guard below hyper tells a half header from an idle connection; hyper's one timer for both is
                 // the wider of the two.
                 .header_read_timeout(limits.idle.max(limits.header))
-                .max_buf_size(limits.header_block.max(8 * 1024))
-                .max_headers(limits.header_fields);
+                // Twice the limits: what is only somewhat too large is answered by whoever knows how.
+                .max_buf_size(limits.header_block.saturating_mul(2).max(8 * 1024))
+                .max_headers(limits.header_fields.saturating_mul(2));
             let connection = builder.serve_connection(io, service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -141,7 +142,9 @@ async fn serve_one<T, S, B>(
                 .max_pending_accept_reset_streams(PENDING_RESETS)
                 .max_local_error_reset_streams(ERROR_RESETS)
                 .max_send_buf_size(SEND_BUFFER)
-                .max_header_list_size(u32::try_from(limits.header_block).unwrap_or(u32::MAX));
+                .max_header_list_size(
+                    u32::try_from(limits.header_block.saturating_mul(2)).unwrap_or(u32::MAX),
+                );
             let mut connection = std::pin::pin!(builder.serve_connection(io, service));
             let serving = async {
                 tokio::select! {

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -84,6 +84,9 @@ pub struct HttpLimits {
     pub request_line: usize,
     /// HTTP/2: requests at once on a connection. 128.
     pub streams: u32,
+    /// The answer to a request that does not reach the service: 400 if two readers may take it for different ones, 414,
+    /// 431. Without a body. What is no request at all, and what is more than twice too large, is answered without asking.
+    pub refuse: fn(StatusCode) -> Response<Bytes>,
 }
 
 impl Default for HttpLimits {
@@ -100,6 +103,11 @@ impl Default for HttpLimits {
             header_fields: 100,
             request_line: 8 * 1024,
             streams: 128,
+            refuse: |status| {
+                let mut answer = Response::default();
+                *answer.status_mut() = status;
+                answer
+            },
         }
     }
 }

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use tower_service::Service;
 
-use super::PeerAddr;
 use super::guard::Watch;
 use super::stalls::Stalls;
+use super::{HttpLimits, PeerAddr};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
@@ -26,7 +26,7 @@ pub(super) struct Guard<S> {
     watch: Arc<Watch>,
     /// For answers that the socket's guard does not see stall.
     stalls: Option<Arc<Stalls>>,
-    request_line: usize,
+    limits: Arc<HttpLimits>,
     requests: AtomicU64,
 }
 
@@ -36,9 +36,9 @@ impl<S> Guard<S> {
         peer: SocketAddr,
         watch: Arc<Watch>,
         stalls: Option<Arc<Stalls>>,
-        request_line: usize,
+        limits: Arc<HttpLimits>,
     ) -> Self {
-        Self { inner, peer, watch, stalls, request_line, requests: AtomicU64::new(0) }
+        Self { inner, peer, watch, stalls, limits, requests: AtomicU64::new(0) }
     }
 
     fn refusal(&self, request: &Request<Incoming>, number: u64) -> Option<StatusCode> {
@@ -47,8 +47,12 @@ impl<S> Guard<S> {
             + target.authority().map_or(0, |a| a.as_str().len());
         if request.version() < Version::HTTP_2 && self.watch.ambiguous.load(Ordering::Relaxed) <= number {
             Some(StatusCode::BAD_REQUEST)
-        } else if length > self.request_line {
+        } else if length > self.limits.request_line {
             Some(StatusCode::URI_TOO_LONG)
+        } else if request.headers().len() > self.limits.header_fields
+            || length + block(request.headers()) > self.limits.header_block
+        {
+            Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
         } else {
             None
         }
@@ -71,7 +75,8 @@ where
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let http1 = request.version() < Version::HTTP_2;
         if let Some(status) = self.refusal(&request, number) {
-            return Box::pin(async move { Ok(refused(status, http1)) });
+            let answer = refused((self.limits.refuse)(status), http1);
+            return Box::pin(async move { Ok(answer) });
         }
         let close_after = http1 && request.headers().contains_key(header::TRANSFER_ENCODING);
         request.extensions_mut().insert(PeerAddr(self.peer));
@@ -96,10 +101,13 @@ where
     }
 }
 
-fn refused(status: StatusCode, http1: bool) -> Answer {
-    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
+/// The bytes of header fields, as they stand in HTTP/1.
+fn block(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+fn refused(answer: Response<Bytes>, http1: bool) -> Answer {
+    let mut response = answer.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync());
     if http1 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
