@@ -218,6 +218,7 @@ impl ClientBuilder {
             link: Mutex::new(Link::Down(None)),
             own_keys: tokio::sync::Mutex::new(()),
             peer_keys: tokio::sync::Mutex::new(()),
+            blocklist: crate::blocking::Order::default(),
             failed_logins: AtomicU32::new(0),
             token_refused: AtomicBool::new(false),
             resumption_failed: AtomicBool::new(false),

@@ -87,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) own_keys: tokio::sync::Mutex<()>,
     /// Held while peers' keys are fetched: each fetch uses up one of theirs.
     pub(crate) peer_keys: tokio::sync::Mutex<()>,
+    pub(crate) blocklist: crate::blocking::Order,
     /// Logins that failed since the last good one.
     pub(crate) failed_logins: AtomicU32,
     /// The last token was refused: the next one must be new.
@@ -337,7 +338,8 @@ impl Client {
         crate::messages::why_failed(&self.inner, to, id).await
     }
 
-    /// Closes the connection in order. What waits to be sent stays stored.
+    /// Closes the connection in order: what is on its way out is written, and the server has read it when this returns, if
+    /// it closes its side within two seconds. What waits to be sent stays stored.
     ///
     /// # Cancel safety
     ///

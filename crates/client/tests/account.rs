@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 use landbridge::stanza::ack::AckClass;
-use landbridge::stanza::blocklist::{BlockAction, BlockedUser, Blocklist};
+use landbridge::stanza::blocklist::{BlockAction, BlockedUser, Blocklist, GetBlocklist};
 use landbridge::stanza::codes::IqErrorCode;
 use landbridge::stanza::keys::{KeyDigest, SignedPreKey, UploadKeys};
 use landbridge::stanza::notification::{BlocklistChange, Notification, NotificationEvent};
@@ -240,6 +240,72 @@ async fn blocking_follows_the_server_and_hides_what_the_blocked_send() {
         conn.serve(&stanza).await
     });
     assert_eq!(found.unwrap(), [bob]);
+}
+
+/// The next question for the list, which is to be answered late.
+async fn question(conn: &mut Conn) -> String {
+    loop {
+        let stanza = conn.stanza().await.unwrap();
+        if let ClientStanza::Request { id, request: ClientRequest::GetBlocklist(_), .. } = &stanza {
+            return id.clone();
+        }
+        assert!(conn.serve(&stanza).await, "{stanza:?}");
+    }
+}
+
+async fn answer(conn: &mut Conn, id: &str, list: &Blocklist) {
+    let node = GetBlocklist.reply_node(list, id, &conn.profile);
+    conn.send(&node).await;
+}
+
+/// What a late answer says of the list before must not make the client deaf to somebody who is blocked no more.
+#[tokio::test]
+async fn a_late_list_does_not_bring_a_block_back() {
+    let mut server = Server::new();
+    let client = server.client();
+    let mut conn = server.connect(&client).await;
+    let mut phone = Phone::new("14155551001");
+    phone.meet(&conn.uploads[0]);
+    let (bob, profile) = (phone.jid.clone(), Profile::default());
+    // The question of the login is not answered yet when the user takes the block back.
+    let asked = question(&mut conn).await;
+    let unblocking = tokio::spawn({
+        let (client, bob) = (client.clone(), bob.clone());
+        async move { client.unblock(&bob).await }
+    });
+    // A change that is asked for meanwhile would be unexpected here.
+    for _ in 0..3 {
+        conn.serve_while(client.ping()).await.unwrap();
+    }
+    answer(&mut conn, &asked, &list("h1", &[&bob])).await;
+    let (id, ClientRequest::UpdateBlocklist(update)) = request(&mut conn).await else { panic!() };
+    assert_eq!((update.action, update.dhash.as_deref()), (BlockAction::Unblock, Some("h1")));
+    conn.send(&update.reply_node(&Some(list("h2", &[])), &id, &profile)).await;
+    unblocking.await.unwrap().unwrap();
+    let mut events = client.events();
+    conn.send(&phone.message("B1", "here I am").to_node(&profile)).await;
+    assert_eq!(text(&mut events).await, "here I am");
+
+    // The same with a change by another party, which the server tells of before it answers with the list of before.
+    conn.next().await;
+    let asking = tokio::spawn({
+        let client = client.clone();
+        async move { client.blocklist().await }
+    });
+    let asked = question(&mut conn).await;
+    let change = BlocklistChange {
+        dhash: Some("h3".into()),
+        prev_dhash: Some("h2".into()),
+        items: vec![(bob.clone(), BlockAction::Block)],
+    };
+    let event = NotificationEvent::Blocklist(change);
+    let notification = Notification::new(server_jid(), "n-1", "account_sync", now(), event);
+    conn.send(&notification.to_node(&profile)).await;
+    assert!(matches!(conn.next().await, ClientStanza::Ack(_)));
+    answer(&mut conn, &asked, &list("h2", &[])).await;
+    let asked = question(&mut conn).await;
+    answer(&mut conn, &asked, &list("h3", &[&bob])).await;
+    assert_eq!(asking.await.unwrap().unwrap(), [bob]);
 }
 
 #[tokio::test]

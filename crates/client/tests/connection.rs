@@ -296,6 +296,27 @@ async fn disconnecting_ends_the_stream_in_order() {
     assert_eq!(conn.until_closed().await.last(), Some(&ClientStanza::End));
 }
 
+/// A socket that is closed while the server still writes resets the connection, and the server may lose what it has not
+/// read yet: receipts among it.
+#[tokio::test]
+async fn disconnecting_waits_until_the_server_has_heard_the_last_words() {
+    let mut server = Server::new();
+    let client = server.client();
+    let mut conn = server.connect(&client).await;
+    let leaving = tokio::spawn(async move { client.disconnect().await });
+    while let Some(stanza) = conn.stanza().await {
+        conn.serve(&stanza).await;
+    }
+    // On this one thread, all that is not waited for is done by now.
+    for _ in 0..100 {
+        conn.send(&ServerPing::new("late").to_node(&conn.profile)).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(!leaving.is_finished(), "the server has not closed");
+    drop(conn);
+    leaving.await.unwrap();
+}
+
 #[tokio::test]
 async fn requests_end_with_the_connection() {
     let mut server = Server::new();

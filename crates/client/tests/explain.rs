@@ -167,7 +167,7 @@ async fn a_message_of_theirs_is_followed_from_the_first_failure_to_the_receipt()
     assert_eq!(client.explain(&"B3".parse().unwrap()).await.unwrap(), []);
 
     // The same from the file, when no client has it; and no text is in the trail.
-    client.disconnect().await;
+    let ((), _rest) = tokio::join!(client.disconnect(), conn.until_closed());
     drop(events);
     drop(client);
     let mut store = loop {

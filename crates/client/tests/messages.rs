@@ -415,7 +415,7 @@ async fn a_notice_that_was_not_handled_comes_again() {
     event(&mut events, is_notice).await;
     // Asking for what follows confirms it.
     conn.send(&notification.to_node(&conn.profile)).await;
-    client.disconnect().await;
+    let ((), _rest) = tokio::join!(client.disconnect(), conn.until_closed());
     event(&mut events, |event| matches!(event, Event::Disconnected { .. }).then_some(())).await;
     let mut events = client.events();
     drop(client);

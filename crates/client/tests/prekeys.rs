@@ -328,8 +328,7 @@ async fn the_signed_prekey_is_rotated_on_schedule_and_three_old_halves_open_mess
     let mut signed = vec![upload.signed_prekey];
     // A phone that has fetched the keys and stays away for long, one per generation.
     for _ in 0..5 {
-        client.disconnect().await;
-        conn.until_closed().await;
+        let ((), _rest) = tokio::join!(client.disconnect(), conn.until_closed());
         clock.0.fetch_add(28 * 86_400, Ordering::SeqCst);
         conn = server.connect(&client).await;
         let ClientStanza::Request { id, request: ClientRequest::RotateSignedPreKey(rotate), .. } =

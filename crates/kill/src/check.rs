@@ -13,10 +13,12 @@ use crate::world::{Phone, World};
 /// Compares the journal of the application with what the phones wrote and show.
 pub(crate) fn check(world: &World, lines: &[Line]) -> Result<Report, KillError> {
     let mut faults: Vec<String> = world.recorder.violations().to_vec();
+    faults.extend(world.recorder.connections.violations(&world.killed));
     let (message_keys, prekeys) = world.recorder.seen();
     let mut report = Report {
         kills: u32::try_from(world.killed.len()).unwrap_or(u32::MAX),
         lives: world.lives,
+        cut: world.recorder.connections.cut(&world.killed),
         message_keys,
         prekeys,
         ..Report::default()

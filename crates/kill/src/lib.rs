@@ -11,7 +11,9 @@
 //!   other, may be shown again, as the next one.
 //! - Every text whose sending was promised to the application is on the phone's screen once, in order. A text whose
 //!   sending was cut short by the kill is there once or not at all.
-//! - Both sides agree that everything is delivered.
+//! - Both sides agree that everything is delivered, at once after a life that was not killed: it took its leave, and the
+//!   server has read all that it wrote.
+//! - The sandbox sees no broken rule, but for handshakes that a kill has cut off.
 //! - No message key, which is sender, ratchet key and counter, is seen with two ciphertexts; no one-time prekey is given
 //!   away twice.
 //!
@@ -23,6 +25,7 @@
 //! ```
 
 mod check;
+mod connections;
 mod error;
 mod feed;
 mod journal;

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use landbridge::proto::signal::{PreKeySignalMessage, SignalMessage};
 use landbridge::stanza::message::{Enc, EncType, MessageContent, MessageIn, MessageOut};
 use landbridge::wire::xml;
-use landbridge_sandbox::events::{Direction, Event, EventKind, Rule};
+use landbridge_sandbox::events::{Direction, Event, EventKind};
 use prost::Message as _;
+
+use crate::connections::Connections;
 
 /// Bytes of the MAC at the end of a Signal message.
 const MAC: usize = 8;
-
-/// Rules of a connection's bytes, which are broken by its end in the middle.
-const CUT: [Rule; 4] = [Rule::HEADER, Rule::FRAME, Rule::HANDSHAKE, Rule::TRANSPORT];
 
 /// Sender, ratchet key and counter.
 type MessageKey = (String, Vec<u8>, u32);
@@ -25,6 +24,7 @@ pub(crate) struct Recorder {
     keys: BTreeMap<MessageKey, Vec<u8>>,
     /// Whose prekeys were given away.
     prekeys: BTreeSet<(String, u32)>,
+    pub(crate) connections: Connections,
     violations: Vec<String>,
 }
 
@@ -42,10 +42,8 @@ impl Recorder {
             {
                 self.violations.push(format!("one-time prekey {prekey} of {of} was given away twice"));
             }
-            // A kill cuts what is being written.
-            EventKind::Broken { rule, .. } if CUT.contains(rule) => {}
-            EventKind::Broken { rule, detail } => {
-                self.violations.push(format!("a rule was broken: {}: {detail}", rule.text));
+            EventKind::Connected { .. } | EventKind::Disconnected { .. } | EventKind::Broken { .. } => {
+                self.violations.extend(self.connections.event(event));
             }
             EventKind::Internal { detail } => self.violations.push(format!("the sandbox failed: {detail}")),
             EventKind::IdentityChanged { .. } | EventKind::PhoneNotice { .. } => {

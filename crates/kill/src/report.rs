@@ -11,6 +11,8 @@ pub struct Report {
     pub kills: u32,
     /// Lives in all.
     pub lives: u32,
+    /// Handshakes that were cut off by a kill.
+    pub cut: usize,
     /// Texts of phones that the application was shown.
     pub shown: usize,
     /// Of these, shown a second time because their handling was cut short.
@@ -34,6 +36,7 @@ impl Report {
     pub fn add(&mut self, other: Self) {
         self.kills += other.kills;
         self.lives += other.lives;
+        self.cut += other.cut;
         self.shown += other.shown;
         self.again += other.again;
         self.promised += other.promised;
@@ -47,8 +50,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, lives, shown, again, promised, unknown_arrived, unknown_gone, .. } = self;
-        write!(f, "{kills} kills in {lives} lives; shown {shown}, {again} of them again; ")?;
+        let Self { kills, lives, cut, shown, again, promised, unknown_arrived, unknown_gone, .. } = self;
+        write!(
+            f,
+            "{kills} kills in {lives} lives, {cut} of them within the handshake; shown {shown}, {again} of them again; "
+        )?;
         write!(f, "promised and arrived {promised}; cut short: {unknown_arrived} arrived, ")?;
         write!(f, "{unknown_gone} did not; {} message keys, ", self.message_keys)?;
         write!(f, "{} one-time prekeys, none twice", self.prekeys)?;

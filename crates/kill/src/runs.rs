@@ -56,7 +56,6 @@ pub async fn at_random(program: &Path, seed: u64, times: u32) -> Result<Report, 
     let mut world = World::new(program, &partner).await?;
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     world.life(&partner, RANDOM_TEXTS, End::Orderly).await?;
-    world.settle(&partner).await?;
     let mut report = world.check().await?;
     // A whole life in peace, again and again, is the span in which kills are drawn: it is the machine's, not the seed's.
     let mut span = peace(&mut world, &partner).await?;
@@ -67,7 +66,6 @@ pub async fn at_random(program: &Path, seed: u64, times: u32) -> Result<Report, 
             world.life(&partner, RANDOM_TEXTS, End::Killed(span.mul_f64(share))).await?;
         }
         span = peace(&mut world, &partner).await?;
-        world.settle(&partner).await?;
         report = world.check().await?;
     }
     world.end().await;
@@ -105,7 +103,6 @@ pub async fn at_commit_points(program: &Path, script: Script, share: Share) -> R
         if ended == Ended::Killed {
             now.life(&partner, SCRIPT_TEXTS, End::Orderly).await?;
         }
-        now.settle(&partner).await?;
         let seen = now.check().await?;
         match script {
             Script::First => {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use landbridge_sandbox::events::{Event, EventKind};
 use landbridge_sandbox::{Direction, MessageState, PhoneMessage, Sandbox, SandboxConfig, Trace};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use crate::check;
 use crate::error::{Doing, KillError};
@@ -22,10 +24,6 @@ use crate::report::Report;
 
 /// A life that has not ended by then is stuck.
 const LIFE: Duration = Duration::from_secs(120);
-/// How long what an orderly life has answered may be on its way.
-const ON_ITS_WAY: Duration = Duration::from_secs(10);
-/// Lives that may follow an orderly one to take what it had answered too late.
-const MORE_LIVES: usize = 3;
 /// So many phones write with the client in each life: one that begins the conversation, and one that waits for the client.
 const ACTIVE: usize = 2;
 const SIGKILL: i32 = 9;
@@ -135,6 +133,11 @@ impl World {
         }
         let mut child = self.spawn(partner, texts, end)?;
         let status = self.accompany(&mut child, end).await?;
+        // It is gone: whatever it has connected waits to be accepted before this.
+        let milestone = TcpStream::connect(self.sandbox.chat_addr()).await.doing("connect")?;
+        let address = milestone.local_addr().doing("connect")?;
+        self.recorder.connections.milestone(address.to_string());
+        drop(milestone);
         while let Some(event) = self.feed.ready() {
             self.event(event)?;
         }
@@ -263,25 +266,6 @@ impl World {
         self.sandbox.handle().phone_messages(&phone.number).doing("read a phone")
     }
 
-    /// Lets another orderly life follow if the last one had answered what the server did not read any more: its mailbox
-    /// has it still.
-    pub(crate) async fn settle(&mut self, partner: &Partner) -> Result<(), KillError> {
-        for _ in 0..MORE_LIVES {
-            let mut all = true;
-            for phone in &self.phones {
-                match tokio::time::timeout(ON_ITS_WAY, self.delivered(phone)).await {
-                    Ok(delivered) => delivered?,
-                    Err(_) => all = false,
-                }
-            }
-            if all {
-                return Ok(());
-            }
-            self.life(partner, 0, End::Orderly).await?;
-        }
-        Ok(())
-    }
-
     /// Checks everything after an orderly life.
     pub(crate) async fn check(&mut self) -> Result<Report, KillError> {
         for phone in &self.phones {
@@ -290,6 +274,14 @@ impl World {
                 let what = format!("not all that {} wrote is delivered", phone.number);
                 return Err(KillError::Violation { what });
             }
+        }
+        let limit = Instant::now() + LIFE;
+        while !self.recorder.connections.are_over() {
+            let Ok(event) = tokio::time::timeout_at(limit, self.feed.next()).await else {
+                let what = "a connection of a life that is gone does not end".to_owned();
+                return Err(KillError::Violation { what });
+            };
+            self.event(event)?;
         }
         while let Some(event) = self.feed.ready() {
             self.event(event)?;

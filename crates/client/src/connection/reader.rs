@@ -6,6 +6,7 @@ use landbridge_noise::{FrameDecoder, Opener, PREFIX_LEN};
 use landbridge_transport::Stream;
 use landbridge_wire::{Node, decode_payload};
 use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::sync::oneshot;
 
 use crate::client::Inner;
 use crate::error::Ending;
@@ -29,13 +30,14 @@ pub(crate) fn take_stanza(
 }
 
 /// Reads and routes until the session ends. One stanza is done with, its effects stored, before the next one is looked
-/// at: that keeps the server's order.
+/// at: that keeps the server's order. The half that is left goes to whoever waits for the server to close.
 pub(crate) async fn run(
     session: Arc<Session>,
     mut read: ReadHalf<Box<dyn Stream>>,
     mut decoder: FrameDecoder,
     mut opener: Opener,
     early: Vec<Node>,
+    unread: oneshot::Sender<ReadHalf<Box<dyn Stream>>>,
 ) {
     let work = async {
         for node in early {
@@ -64,4 +66,6 @@ pub(crate) async fn run(
     if let Err(ending) = outcome {
         session.end(ending);
     }
+    // The writer may be gone already.
+    let _gone = unread.send(read);
 }

@@ -7,7 +7,7 @@ use landbridge_noise::Sealer;
 use landbridge_stanza::stream::end_node;
 use landbridge_transport::Stream;
 use landbridge_wire::{decode_payload, encode_payload};
-use tokio::io::{AsyncWriteExt, WriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Ending;
@@ -16,7 +16,7 @@ use crate::trace::Direction;
 
 /// Frames are gathered up to this size before they are written.
 const BATCH: usize = 64 * 1024;
-/// Time for the last words of an orderly end.
+/// Time for the last words of an end, and for the server to hear them.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A payload to be sealed and written.
@@ -31,6 +31,7 @@ pub(crate) async fn run(
     mut queue: mpsc::Receiver<Outgoing>,
     mut sealer: Sealer,
     mut write: WriteHalf<Box<dyn Stream>>,
+    unread: oneshot::Receiver<ReadHalf<Box<dyn Stream>>>,
 ) {
     let work = async {
         loop {
@@ -51,12 +52,24 @@ pub(crate) async fn run(
     match outcome {
         Err(ending) => session.end(ending),
         Ok(()) => {
-            let farewell = farewell(&session, &mut sealer, &mut queue, &mut write);
+            let farewell = async {
+                farewell(&session, &mut sealer, &mut queue, &mut write).await?;
+                hear_out(unread).await
+            };
             // The peer may be gone or deaf; then there is nobody to take leave of.
             let _late = tokio::time::timeout(FAREWELL, farewell).await;
         }
     }
     session.fall_silent();
+}
+
+/// Reads and forgets until the server has closed, too: only then has it read our last words. A socket that is dropped while
+/// the server still writes resets the connection, and what the server has not read by then may be lost.
+async fn hear_out(unread: oneshot::Receiver<ReadHalf<Box<dyn Stream>>>) -> Result<(), Ending> {
+    let Ok(mut read) = unread.await else { return Ok(()) };
+    let mut buffer = vec![0; 4096];
+    while read.read(&mut buffer).await.map_err(|source| Ending::Read { source })? > 0 {}
+    Ok(())
 }
 
 type Batch = (Vec<u8>, Vec<oneshot::Sender<()>>);

@@ -102,8 +102,9 @@ impl Session {
             resends: Mutex::new(HashMap::new()),
         });
         let Established { read, write, decoder, sealer, opener, early, token_ends: _ } = established;
-        tokio::spawn(writer::run(Arc::clone(&session), queue, sealer, write));
-        tokio::spawn(reader::run(Arc::clone(&session), read, decoder, opener, early));
+        let (left, unread) = oneshot::channel();
+        tokio::spawn(writer::run(Arc::clone(&session), queue, sealer, write, unread));
+        tokio::spawn(reader::run(Arc::clone(&session), read, decoder, opener, early, left));
         session
     }
 
@@ -206,12 +207,12 @@ impl Session {
         }
     }
 
-    /// Nothing more will be written.
+    /// Nothing more will be written, and the server has closed, or had the time to.
     pub(crate) fn fall_silent(&self) {
         self.silent.send_replace(true);
     }
 
-    /// Waits until nothing more will be written.
+    /// Waits until all is written and the server has closed, or has had the time to.
     pub(crate) async fn written_out(&self) {
         // The sender lives in `self`, so this ends with the value and not with an error.
         let mut silent = self.silent.subscribe();

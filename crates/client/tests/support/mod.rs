@@ -306,7 +306,7 @@ impl Conn {
         }
     }
 
-    /// Serves until the client closes.
+    /// Serves until the client closes, and closes, too.
     pub async fn until_closed(&mut self) -> Vec<ClientStanza> {
         let mut rest = Vec::new();
         while let Some(stanza) = self.stanza().await {
@@ -314,6 +314,8 @@ impl Conn {
                 rest.push(stanza);
             }
         }
+        // A client that is gone has nothing more to learn.
+        let _gone = self.stream.shutdown().await;
         rest
     }
 

@@ -29,11 +29,9 @@ const FRAME_OVERHEAD: usize = 19;
 /// Why a connection is over, for the journal.
 type Over = String;
 
-/// Runs a connection and writes its beginning and end to the journal.
-pub(super) async fn run(state: Arc<State>, guest: Guest, mut stop: watch::Receiver<bool>) {
-    let Guest { peer, reader, writer } = guest;
-    let id = state.next_connection();
-    state.note(Some(id), None, EventKind::Connected { peer });
+/// Runs a connection and writes its end to the journal.
+pub(super) async fn run(state: Arc<State>, id: u64, guest: Guest, mut stop: watch::Receiver<bool>) {
+    let Guest { peer: _, reader, writer } = guest;
     let mut link = Link { reader: FrameReader::new(reader), writer, fate: Fate::Close };
     let reason = serve(&state, id, &mut link, &mut stop).await;
     match link.fate {

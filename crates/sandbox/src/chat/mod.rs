@@ -40,9 +40,12 @@ pub(crate) async fn serve(state: Arc<State>, mut listener: Listener, mut stop: w
         while tasks.try_join_next().is_some() {}
         match accepted {
             Some(Ok(guest)) => {
+                // Here, so that the journal has them in the order in which they came.
+                let id = state.next_connection();
+                state.note(Some(id), None, EventKind::Connected { peer: guest.peer.clone() });
                 let (state, stop) = (Arc::clone(&state), stop.clone());
                 tasks.spawn(async move {
-                    connection::run(state, guest, stop).await;
+                    connection::run(state, id, guest, stop).await;
                     drop(permit);
                 });
             }

@@ -52,8 +52,7 @@ pub fn signer() -> &'static RsaSigner {
 
 pub struct World {
     pub sandbox: Sandbox,
-    /// In a box: it is large, and futures hold it again and again.
-    pub profile: Box<Profile>,
+    pub profile: Profile,
     /// Issuer of the partner's tokens.
     pub issuer: String,
 }
@@ -64,7 +63,7 @@ impl World {
     }
 
     pub async fn with(config: SandboxConfig) -> Self {
-        let (profile, issuer) = (Box::new(config.profile.clone()), config.partners[0].1.clone());
+        let (profile, issuer) = (config.profile.clone(), config.partners[0].1.clone());
         let sandbox = Sandbox::start(config).await.unwrap();
         let world = Self { sandbox, profile, issuer };
         world.publish_keys();
@@ -244,7 +243,7 @@ impl Account {
 pub async fn connect_to(
     addr: SocketAddr,
     root: PublicKey,
-    profile: Box<Profile>,
+    profile: Profile,
     keys: &StaticKeyPair,
     payload: &[u8],
     now: u64,
@@ -281,7 +280,7 @@ pub struct Client {
     decoder: FrameDecoder,
     pub sealer: Sealer,
     opener: Opener,
-    profile: Box<Profile>,
+    profile: Profile,
     ids: IqIds,
     /// Stanzas that came while an answer was waited for.
     pub waiting: std::collections::VecDeque<Node>,
@@ -293,7 +292,7 @@ impl Client {
         decoder: FrameDecoder,
         sealer: Sealer,
         opener: Opener,
-        profile: Box<Profile>,
+        profile: Profile,
     ) -> Self {
         let ids = IqIds::new(&mut rand::rng());
         Self { socket, decoder, sealer, opener, profile, ids, waiting: Default::default() }
