@@ -37,15 +37,22 @@ pub enum OneTimeKey {
     Exhausted,
 }
 
+/// Times that keys are fetched for one session: the peer may be set up anew meanwhile, and then they are of no use.
+const FETCHES: usize = 3;
+
 /// Makes sure that there is a session with a peer.
 pub(crate) async fn ensure_session(inner: &Arc<Inner>, peer: &Jid) -> Result<(), Error> {
     let _one_at_a_time = inner.peer_keys.lock().await;
     let whom = address(peer);
-    // Whoever waited here may find that the one before has fetched them.
-    if inner.vault.read(move |tx| has_session(tx, &whom)).await? {
-        return Ok(());
+    for _ in 0..FETCHES {
+        // Whoever waited here may find that the one before has fetched them.
+        let whom = whom.clone();
+        if inner.vault.read(move |tx| has_session(tx, &whom)).await? {
+            break;
+        }
+        fetch_locked(inner, peer).await?;
     }
-    fetch_locked(inner, peer).await.map(drop)
+    Ok(())
 }
 
 pub(crate) async fn fetch(inner: &Arc<Inner>, peer: &Jid) -> Result<PeerKeys, Error> {

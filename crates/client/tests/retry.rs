@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use landbridge::stanza::ack::{AckIn, AckOut};
 use landbridge::stanza::message::{Enc, EncType, MessageOut};
 use landbridge::stanza::receipt::{ReceiptIn, ReceiptOut, ReceiptType};
-use landbridge::stanza::retry::Retry;
+use landbridge::stanza::retry::{Retry, RetryKeys};
 use landbridge::stanza::{ClientRequest, ClientStanza, MessageId};
 use landbridge::store::MemoryStore;
 use landbridge::{Client, Clock, Event};
@@ -80,10 +80,32 @@ async fn sent(client: &Client, conn: &mut Conn, phone: &Phone, words: &str) -> (
 }
 
 async fn ask(conn: &mut Conn, phone: &Phone, id: &MessageId, count: u8, registration: u32) {
-    let retry = Retry { id: id.clone(), t: now(), count, error: None, registration, keys: None };
+    ask_with(conn, phone, id, count, registration, None).await;
+}
+
+async fn ask_with(
+    conn: &mut Conn,
+    phone: &Phone,
+    id: &MessageId,
+    count: u8,
+    registration: u32,
+    keys: Option<RetryKeys>,
+) {
+    let retry = Retry { id: id.clone(), t: now(), count, error: None, registration, keys };
     let mut receipt = ReceiptIn::new(ReceiptType::Retry, phone.jid.clone(), id.clone(), now());
     receipt.retry = Some(retry);
     conn.send(&receipt.to_node(&conn.profile)).await;
+}
+
+/// Keys as a phone sends them along with a request.
+fn keys_of(phone: &mut Phone) -> RetryKeys {
+    let bundle = phone.fetched().bundle.unwrap();
+    RetryKeys {
+        identity: bundle.identity,
+        prekey: bundle.prekey,
+        signed_prekey: bundle.signed_prekey,
+        device_identity: None,
+    }
 }
 
 #[tokio::test]
@@ -170,30 +192,60 @@ async fn a_peer_that_lost_many_messages_costs_one_new_session() {
     clock.forward(5);
     // Each request brings keys, as it does from who has no session.
     for (n, id) in lost.iter().enumerate() {
-        let bundle = phone.fetched().bundle.unwrap();
-        let keys = landbridge::stanza::retry::RetryKeys {
-            identity: bundle.identity,
-            prekey: bundle.prekey,
-            signed_prekey: bundle.signed_prekey,
-            device_identity: None,
-        };
-        let retry = Retry {
-            id: id.clone(),
-            t: now(),
-            count: 1,
-            error: None,
-            registration: REGISTRATION,
-            keys: Some(keys),
-        };
-        let mut receipt = ReceiptIn::new(ReceiptType::Retry, phone.jid.clone(), id.clone(), now());
-        receipt.retry = Some(retry);
-        conn.send(&receipt.to_node(&conn.profile)).await;
+        let keys = keys_of(&mut phone);
+        ask_with(&mut conn, &phone, id, 1, REGISTRATION, Some(keys)).await;
         let again = message(&mut conn).await;
         assert_eq!(phone.open(&again.encs[0]).unwrap(), n.to_string());
         ack(&mut conn).await;
     }
     // One session at the phone beside the first: it was begun once, and used for all.
     assert_eq!(phone.sessions(), 2);
+}
+
+/// The client was away while the peer was set up anew twice. A request of the installation in between, which the client
+/// never met, waited in the mailbox, and is answered only after the last one has shown itself.
+#[tokio::test]
+async fn keys_of_an_installation_that_is_gone_begin_no_session() {
+    let mut server = Server::new();
+    let (client, mut conn, phone, _) = acquainted(&mut server).await;
+    let (old, _) = sent(&client, &mut conn, &phone, "old").await;
+    let mut between = phone.reinstalled();
+    let mut last = phone.reinstalled();
+    last.meet(&conn.uploads[0].clone());
+    conn.send(&last.message("3EB0AA", "it is me").to_node(&conn.profile)).await;
+    conn.next().await;
+    let keys = keys_of(&mut between);
+    ask_with(&mut conn, &phone, &old, 1, REGISTRATION, Some(keys)).await;
+    conn.serve_keys(&mut last).await;
+    assert_eq!(last.open(&message(&mut conn).await.encs[0]).unwrap(), "old");
+    ack(&mut conn).await;
+    // And what is written from now on is for the last installation.
+    let (_, new) = sent(&client, &mut conn, &phone, "new").await;
+    assert_eq!(last.open(&new.encs[0]).unwrap(), "new");
+}
+
+/// The present installation is believed again, whatever came late of the one before and however lately that was.
+#[tokio::test]
+async fn the_present_installation_gets_its_session_back() {
+    let mut server = Server::new();
+    let (client, mut conn, mut phone, clock) = acquainted(&mut server).await;
+    let upload = conn.uploads[0].clone();
+    let mut last = phone.reinstalled();
+    last.meet(&upload);
+    conn.send(&last.message("3EB0AA", "it is me").to_node(&conn.profile)).await;
+    conn.next().await;
+    // Late: the client takes it for another change.
+    phone.begin(upload.registration, upload.identity, upload.signed_prekey, upload.prekeys.get(1).copied());
+    conn.send(&phone.message("3EB0BB", "late").to_node(&conn.profile)).await;
+    conn.next().await;
+    clock.forward(1);
+    let (id, for_whom) = sent(&client, &mut conn, &phone, "who are you?").await;
+    assert!(last.open(&for_whom.encs[0]).is_err());
+    let keys = keys_of(&mut last);
+    ask_with(&mut conn, &phone, &id, 1, REGISTRATION, Some(keys)).await;
+    conn.serve_keys(&mut last).await;
+    assert_eq!(last.open(&message(&mut conn).await.encs[0]).unwrap(), "who are you?");
+    ack(&mut conn).await;
 }
 
 #[tokio::test]

@@ -11,12 +11,14 @@ mod support;
 
 use landbridge::signal::fingerprint::{Fingerprint, ScanError};
 use landbridge::stanza::ack::{AckIn, AckOut};
-use landbridge::stanza::keys::FetchReason;
+use landbridge::stanza::codes::IqErrorCode;
+use landbridge::stanza::keys::{FetchKeys, FetchReason};
 use landbridge::stanza::message::MessageOut;
 use landbridge::stanza::notification::Notification;
 use landbridge::stanza::receipt::{ReceiptIn, ReceiptType};
 use landbridge::stanza::retry::{Retry, RetryKeys};
-use landbridge::stanza::{ClientStanza, MessageId};
+use landbridge::stanza::stream::Success;
+use landbridge::stanza::{ClientRequest, ClientStanza, IqError, MessageId, Request};
 use landbridge::store::{OutState, SqliteStore};
 use landbridge::{
     Client, Comparison, Error, Event, Events, IdentityPolicy, Reaction, SafetyNumber, Sending, Verification,
@@ -272,6 +274,8 @@ async fn held_messages_and_retries_outlive_a_restart_and_go_out_after_one_call()
     // The new phone cannot open it, and shows its identity by asking: acked, not answered.
     let mut reinstalled = phone.reinstalled();
     conn.send(&retry_with_keys(&lost, 1, &mut reinstalled).to_node(&conn.profile)).await;
+    // The server confirms it.
+    conn.serve_keys(&mut reinstalled).await;
     ack(&mut conn).await;
     assert!(is_held(&client, &phone).await);
     let trust = client.peer_trust(&phone.jid).await.unwrap();
@@ -345,11 +349,53 @@ async fn content_for_a_stranger_waits_for_the_connection_and_keeps_its_order() {
     }
 }
 
+/// The next request for keys, over acks.
+async fn fetch(conn: &mut Conn) -> (String, FetchKeys) {
+    loop {
+        match conn.next().await {
+            ClientStanza::Ack(_) => {}
+            ClientStanza::Request { id, request: ClientRequest::FetchKeys(fetch), .. } => return (id, fetch),
+            other => panic!("no fetch of keys: {other:?}"),
+        }
+    }
+}
+
+/// A message lost its session before it was written, and no keys come for another. They come for the next message.
+#[tokio::test]
+async fn who_waits_for_keys_is_not_overtaken() {
+    let mut server = Server::new();
+    let client = server.client();
+    let (conn, phone) = acquainted(&mut server, &client).await;
+    drop(conn);
+    client.closed().await;
+    let first = client.send_text(&phone.jid, "first").await.unwrap();
+    let (connected, mut conn) = tokio::join!(client.connect(), async {
+        let mut conn = server.accept().await;
+        conn.send(&Success::at(now()).to_node(&conn.profile)).await;
+        let announcement = Notification::identity_changed("n-1", now(), phone.jid.clone());
+        conn.send(&announcement.to_node(&conn.profile)).await;
+        let activation = conn.stanza().await.unwrap();
+        assert!(conn.serve(&activation).await);
+        conn
+    });
+    connected.unwrap();
+    let (asked, _) = fetch(&mut conn).await;
+    conn.send(&IqError::new(IqErrorCode::ServiceUnavailable).to_node(&asked)).await;
+    let (mut reinstalled, to) = (phone.reinstalled(), phone.jid.clone());
+    let (second, ()) = tokio::join!(client.send_text(&to, "second"), async {
+        let (asked, keys) = fetch(&mut conn).await;
+        let node = keys.reply_node(&vec![reinstalled.fetched()], &asked, &conn.profile);
+        conn.send(&node).await;
+    });
+    for (id, text) in [(first, "first"), (second.unwrap(), "second")] {
+        let sent = message(&mut conn).await;
+        assert_eq!((sent.id, reinstalled.open(&sent.encs[0]).unwrap().as_str()), (id, text));
+    }
+}
+
 #[tokio::test]
 async fn a_stranger_who_is_nobody_fails_the_message_once_there_is_a_connection() {
-    use landbridge::stanza::codes::IqErrorCode;
     use landbridge::stanza::keys::FetchedUser;
-    use landbridge::stanza::{ClientRequest, IqError, Request};
     let mut server = Server::new();
     let client = server.client();
     let phone = Phone::new(BOB);

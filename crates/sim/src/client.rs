@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Send { number: usize, to: Jid, text: String },
     Read { chat: Jid },
     Block { whom: Jid },
-    Unblock { whom: Jid },
+    Unblock { whom: Jid, block: usize },
     Disconnect,
 }
 
@@ -239,7 +239,7 @@ impl App {
                     let outcome = client.block(&whom).await;
                     self.outcome("block", outcome);
                 }
-                Command::Unblock { whom } => {
+                Command::Unblock { whom, block } => {
                     let outcome = client.unblock(&whom).await;
                     let done = outcome.is_ok();
                     if let Some(whom) = self
@@ -248,7 +248,7 @@ impl App {
                         .flatten()
                         && done
                     {
-                        lock(&self.shared.ledger).unblocked(self.party, whom);
+                        lock(&self.shared.ledger).unblocked(self.party, whom, block);
                     }
                 }
                 Command::Disconnect => client.disconnect().await,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use landbridge::store::OutState;
 use landbridge_sandbox::MessageState;
 
+use crate::overtaken::Overtaken;
 use crate::trace::Trace;
 
 /// Somebody who writes and reads.
@@ -66,8 +67,9 @@ pub(crate) struct Ledger {
     /// What the stores of senders hold; whoever was killed may not have been told.
     in_store: BTreeMap<Key, OutState>,
     places: BTreeMap<(Party, Party), u64>,
-    /// Who is, or may be, blocked by whom.
-    blocked: BTreeSet<(Party, Party)>,
+    /// Who is, or may be, blocked by whom, and which block of all that was.
+    blocked: BTreeMap<(Party, Party), usize>,
+    blocks_asked: usize,
     /// Messages to somebody that are held back from now on.
     holds: BTreeMap<Party, u32>,
     held: BTreeSet<Key>,
@@ -79,8 +81,7 @@ pub(crate) struct Ledger {
     fresh: Vec<(usize, String)>,
     last_shown: BTreeMap<(Party, Party), u64>,
     last_stored: BTreeMap<(Party, Party), u64>,
-    /// How often each party was set up anew.
-    renewals: BTreeMap<Party, usize>,
+    pub(crate) overtaken: Overtaken,
     /// Notices of changed identities that were shown: on whose screen and whose identity, to which notices.
     notices: BTreeMap<(Party, Party), BTreeSet<u64>>,
     /// What each application was handed last.
@@ -99,7 +100,8 @@ impl Ledger {
             states: BTreeMap::new(),
             in_store: BTreeMap::new(),
             places: BTreeMap::new(),
-            blocked: BTreeSet::new(),
+            blocked: BTreeMap::new(),
+            blocks_asked: 0,
             holds: BTreeMap::new(),
             held: BTreeSet::new(),
             disordered: BTreeSet::new(),
@@ -107,7 +109,7 @@ impl Ledger {
             fresh: Vec::new(),
             last_shown: BTreeMap::new(),
             last_stored: BTreeMap::new(),
-            renewals: BTreeMap::new(),
+            overtaken: Overtaken::default(),
             notices: BTreeMap::new(),
             handed: BTreeMap::new(),
             again: BTreeMap::new(),
@@ -203,6 +205,7 @@ impl Ledger {
 
     /// The server has stored a message.
     pub(crate) fn stored(&mut self, from: Party, to: Party, id: &str) {
+        self.overtaken.stored(from, to, id);
         let key = (from, to, id.to_owned());
         if !self.at_server.insert(key.clone()) {
             // Encrypted anew.
@@ -239,7 +242,7 @@ impl Ledger {
 
     /// A phone was set up anew: what it wrote may not arrive any more, and its identity is another one.
     pub(crate) fn set_up_anew(&mut self, who: Party) {
-        *self.renewals.entry(who).or_default() += 1;
+        self.overtaken.set_up_anew(who);
         for number in 0..self.messages.len() {
             let open = !self.is_done(number);
             if let Some(message) = self.messages.get_mut(number).filter(|message| message.from == who) {
@@ -262,10 +265,12 @@ impl Ledger {
             let from_whose = |(from, to, _): &&Key| (*from, *to) == (whose, on);
             let disordered =
                 |(from, to, id): &&Key| (*from, *to) == (whose, on) && self.disordered.contains(id);
-            self.held.iter().any(|key| from_whose(&key)) || self.at_server.iter().any(|key| disordered(&key))
+            self.overtaken.explains(on, whose)
+                || self.held.iter().any(|key| from_whose(&key))
+                || self.at_server.iter().any(|key| disordered(&key))
         };
         for ((on, whose), shown) in &self.notices {
-            let (shown, changes) = (shown.len(), self.renewals.get(whose).copied().unwrap_or(0));
+            let (shown, changes) = (shown.len(), self.overtaken.renewals(*whose));
             if shown > changes && !late(*on, *whose) {
                 self.trace.violation(format!("{on} shows {shown} notices of {changes} changes of {whose}"));
             }
@@ -337,7 +342,8 @@ impl Ledger {
 
     /// One of two may block the other from now on.
     pub(crate) fn may_block(&mut self, who: Party, whom: Party) {
-        self.blocked.insert((who, whom));
+        self.blocks_asked += 1;
+        self.blocked.insert((who, whom), self.blocks_asked);
         let is_pair = |from, to| (from, to) == (who, whom) || (from, to) == (whom, who);
         for number in 0..self.messages.len() {
             let open = !self.is_done(number);
@@ -349,18 +355,25 @@ impl Ledger {
         }
     }
 
-    /// One of two surely does not block the other.
-    pub(crate) fn unblocked(&mut self, who: Party, whom: Party) {
-        self.blocked.remove(&(who, whom));
+    /// Which block of one by another is the last that was asked for; 0 if there is none.
+    pub(crate) fn last_block(&self, who: Party, whom: Party) -> usize {
+        self.blocked.get(&(who, whom)).copied().unwrap_or(0)
+    }
+
+    /// A block is over; but not if another was asked for since.
+    pub(crate) fn unblocked(&mut self, who: Party, whom: Party, block: usize) {
+        if self.last_block(who, whom) == block {
+            self.blocked.remove(&(who, whom));
+        }
     }
 
     /// Who may be blocked by whom.
     pub(crate) fn blocks(&self) -> Vec<(Party, Party)> {
-        self.blocked.iter().copied().collect()
+        self.blocked.keys().copied().collect()
     }
 
     fn may_be_blocked(&self, one: Party, other: Party) -> bool {
-        self.blocked.contains(&(one, other)) || self.blocked.contains(&(other, one))
+        self.blocked.contains_key(&(one, other)) || self.blocked.contains_key(&(other, one))
     }
 
     /// Shown once, and its sender knows.

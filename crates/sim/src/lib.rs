@@ -18,7 +18,7 @@
 //! | `wire`, `disk` | networks that fail, processes that are killed |
 //! | `client`, `partner`, `world` | the parties |
 //! | `ledger`, `recorder` | the reference model, and the book of all ciphertexts |
-//! | `excuses` | what the sandbox did wrong on purpose, and what that explains |
+//! | `excuses`, `overtaken` | what the sandbox did wrong on purpose and what came too late, and what that explains |
 //! | `heal` | the end: everything has to come right |
 //! | `trace` | what happened, and the hash over it |
 
@@ -29,6 +29,7 @@ mod excuses;
 mod heal;
 mod ledger;
 mod logs;
+mod overtaken;
 mod partner;
 mod recorder;
 mod seed;

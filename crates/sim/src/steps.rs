@@ -358,15 +358,16 @@ impl World {
 
     pub(crate) fn unblock(&mut self, who: Party, whom: Party) {
         self.step(&format!("{who} unblocks {whom}"));
+        let block = lock(&self.shared.ledger).last_block(who, whom);
         match (who, whom) {
             (Party::Client(client), _) => {
                 if let Some(whom) = self.address(whom) {
-                    self.tell(client, Command::Unblock { whom });
+                    self.tell(client, Command::Unblock { whom, block });
                 }
             }
             (Party::Phone(phone), Party::Client(client)) => {
                 self.phone_block(phone, client, BlockAction::Unblock);
-                lock(&self.shared.ledger).unblocked(who, whom);
+                lock(&self.shared.ledger).unblocked(who, whom, block);
             }
             (Party::Phone(_), Party::Phone(_)) => {}
         }

@@ -281,10 +281,18 @@ impl World {
                     _ => trace.violation(format!("a message from {user} to {to}")),
                 }
             }
-            EventKind::BundleFetched { of, prekey: Some(prekey) } => {
-                let fresh = self.handed_out.insert((of.clone(), prekey));
-                if !fresh {
+            EventKind::BundleFetched { of, prekey } => {
+                if let (Some(by), Some(whose)) = (self.shared.party(user), self.shared.party(&of)) {
+                    lock(&self.shared.ledger).overtaken.fetched(by, whose);
+                }
+                let used_up = prekey.filter(|prekey| !self.handed_out.insert((of.clone(), *prekey)));
+                if let Some(prekey) = used_up {
                     trace.violation(format!("one-time prekey {prekey} of {of} was handed out twice"));
+                }
+            }
+            EventKind::Taken { class, id } if class == "message" => {
+                if let Some(by) = self.shared.party(user) {
+                    lock(&self.shared.ledger).overtaken.taken(by, &id);
                 }
             }
             EventKind::PhoneReceived { from, id, .. } => {

@@ -108,12 +108,6 @@ pub trait IdentityEvents {
         at: u64,
     ) -> Result<Noted, StoreError>;
 
-    /// Whether the peer once had this identity and has changed it since.
-    ///
-    /// # Errors
-    /// The backend fails.
-    fn was_replaced(&self, peer: &str, identity: &PublicKey) -> Result<bool, StoreError>;
-
     /// Changes that the application has not confirmed, in order, at most `limit`.
     ///
     /// # Errors

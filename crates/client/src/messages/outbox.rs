@@ -1,7 +1,7 @@
 //! What waits to be sent goes out: in the order of the store, the same bytes each time, from the store alone. New messages
 //! and those of earlier connections take the same way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
     if session.inner.deleting.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let mut queue = Queue { session, after: 0, stuck: HashMap::new() };
+    let mut queue = Queue { session, after: 0, stuck: HashMap::new(), waiting: BTreeMap::new() };
     // What was released and not answered before an earlier connection ended.
     let waiting =
         queue.session.inner.vault.read(|tx| tx.peers_with_held_retries().map_err(Error::from)).await?;
@@ -74,8 +74,9 @@ pub(crate) async fn run(session: Arc<Session>) -> Result<(), Error> {
         }
         for due in due {
             queue.after = due.entry.seq;
-            if due.fit == Fit::Unsealed && queue.stuck.contains_key(&due.entry.message.recipient) {
+            if queue.stuck.contains_key(&due.entry.message.recipient) {
                 // In order: with those before it, which are tried again because of it.
+                queue.waiting.insert(due.entry.seq, due.fit);
                 queue.go_back(due.entry.message.recipient).await?;
             } else {
                 queue.forward(due).await?;
@@ -90,6 +91,9 @@ struct Queue {
     after: u64,
     /// Peers for whom nothing could be encrypted on this connection, and how often that was tried.
     stuck: HashMap<String, usize>,
+    /// Messages to them that were not written on this connection, as they were found. One whose session was gone is not
+    /// fit for the session that is begun since.
+    waiting: BTreeMap<u64, Fit>,
 }
 
 impl Queue {
@@ -102,12 +106,17 @@ impl Queue {
             if due.is_empty() {
                 break;
             }
-            for due in due {
+            for mut due in due {
                 after = due.entry.seq;
-                // What is encrypted was written on this connection.
-                if due.fit != Fit::Ready && !self.forward(due).await? {
+                if due.fit == Fit::Ready {
+                    // What is encrypted was written on this connection, unless it had to wait.
+                    let Some(found) = self.waiting.get(&after) else { continue };
+                    due.fit = *found;
+                }
+                if !self.forward(due).await? {
                     return Ok(());
                 }
+                self.waiting.remove(&after);
             }
         }
         self.stuck.remove(&chat);
@@ -126,7 +135,7 @@ impl Queue {
             }
             Fit::Unsealed => {}
         }
-        let chat = due.entry.message.recipient.clone();
+        let (chat, seq) = (due.entry.message.recipient.clone(), due.entry.seq);
         match seal(&self.session, due).await {
             Ok(Some(stanza)) => {
                 self.session.queue(stanza).await?;
@@ -139,6 +148,7 @@ impl Queue {
             Err(Error::SendingHeld { .. }) => return Ok(false),
             Err(error) => {
                 tracing::warn!(error = error.for_log(), "a message could not be encrypted yet");
+                self.waiting.insert(seq, Fit::Unsealed);
                 self.try_later(chat);
                 return Ok(false);
             }

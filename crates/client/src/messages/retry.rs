@@ -5,7 +5,7 @@ use std::sync::Arc;
 use landbridge_curve::PrivateKey;
 use landbridge_curve::PublicKey;
 use landbridge_signal::{
-    Address, BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionInfo, SignedPreKeyId,
+    BundleError, DecryptError, PreKeyBundle, PreKeyId, PreKeyPublic, SessionInfo, SignedPreKeyId,
     SignedPreKeyPublic, TrustPolicy,
 };
 use landbridge_stanza::MessageId;
@@ -20,6 +20,7 @@ use landbridge_wire::{Jid, Limits, decode_payload, encode_payload};
 use tokio::sync::mpsc;
 
 use super::cipher::{Again, Maker, address, chat_of, store_failed};
+use super::has_session;
 use super::receive::{Receiver, Why};
 use crate::error::{Error, Reaction};
 use crate::event::Event;
@@ -211,7 +212,8 @@ enum Answer {
 
 async fn answer(session: &Arc<Session>, wish: Wish) -> Result<Option<Vec<u8>>, Error> {
     let inner = &session.inner;
-    for session_is in [Rebuilt::NotNow, Rebuilt::JustNow] {
+    // Each new session may be dropped again before it is used: the peer was set up anew meanwhile.
+    for session_is in [Rebuilt::NotNow, Rebuilt::JustNow, Rebuilt::JustNow] {
         let mut judge = Judge {
             maker: Maker::new(inner, &wish.peer, &wish.id),
             most: inner.profile.receipts.retries_answered,
@@ -247,14 +249,6 @@ async fn answer(session: &Arc<Session>, wish: Wish) -> Result<Option<Vec<u8>>, E
 enum Rebuilt {
     NotNow,
     JustNow,
-}
-
-/// Whether keys are those of an installation that the peer has replaced since: the request lay in the mailbox meanwhile.
-fn is_past(tx: &dyn StoreTx, chat: &str, whom: &Address, keys: Option<&RetryKeys>) -> Result<bool, Error> {
-    let Some(keys) = keys else { return Ok(false) };
-    let shown = PublicKey::from_bytes(keys.identity);
-    let current = tx.remote_identity(whom).map_err(store_failed)?;
-    Ok(current != Some(shown) && tx.was_replaced(chat, &shown)?)
 }
 
 /// Decides on one request, in one transaction.
@@ -331,39 +325,36 @@ impl Judge {
     /// A new one is begun when there is none or the request comes from another installation; when it brings keys, unless
     /// the message was encrypted before the session was last begun anew; and without keys once an hour. So a peer that has
     /// lost many messages costs one new session, and a peer that never stops asking costs no more than its share of keys.
+    ///
+    /// The request may have lain in the mailbox while the peer was set up anew once more. So keys under another identity
+    /// than the present one are not taken from it: the server knows which is the present one.
     fn renew(&mut self, tx: &mut dyn StoreTx, chat: &str, entry: &OutboxEntry) -> Result<Renewal, Error> {
         let whom = address(&self.wish.peer);
         let record = tx.peer(chat)?;
-        if self.rebuilt == Rebuilt::JustNow {
+        if self.rebuilt == Rebuilt::JustNow && has_session(tx, &whom)? {
             return self.note_rebuilt(tx, chat);
         }
         let now = self.notice.now;
         let lately = record.rebuilt_at.is_some_and(|at| now < at.saturating_add(self.rebuild_every));
         let mut session = tx.load_session(&whom).map_err(store_failed)?.and_then(|record| record.info());
-        let (registration, keys) = match self.wish.installation.take() {
-            Some((registration, keys)) if !is_past(tx, chat, &whom, keys.as_ref())? => {
-                (Some(registration), keys)
-            }
-            _ => (None, None),
-        };
+        let (registration, keys) = self.wish.installation.take().unzip();
+        let keys = keys.flatten();
+        let present = tx.remote_identity(&whom).map_err(store_failed)?.filter(|_| !record.awaits_identity);
+        let other_identity =
+            keys.as_ref().is_some_and(|keys| present != Some(PublicKey::from_bytes(keys.identity)));
         let another = |info: &SessionInfo| {
             registration.is_some_and(|registration| registration != info.remote_registration_id)
-                || keys.as_ref().is_some_and(|keys| keys.identity != *info.remote_identity.as_bytes())
         };
-        let other_identity = |info: &SessionInfo| {
-            keys.as_ref().is_some_and(|keys| keys.identity != *info.remote_identity.as_bytes())
-        };
-        if session.as_ref().is_some_and(|info| another(info) && (!lately || other_identity(info))) {
+        if !other_identity && !lately && session.as_ref().is_some_and(another) {
             tx.delete_session(&whom).map_err(store_failed)?;
             session = None;
         }
         let before_rebuilding =
             entry.retries == 0 && record.rebuilt_at.is_some_and(|at| entry.message.created_at < at);
         match keys {
-            Some(keys) if session.is_none() || !before_rebuilding => {
-                self.rebuild(tx, chat, registration, &keys)
-            }
-            Some(_) => Ok(Renewal::Done),
+            Some(_) if session.is_some() && before_rebuilding => Ok(Renewal::Done),
+            Some(_) if other_identity => Ok(Renewal::NeedsKeys),
+            Some(keys) => self.rebuild(tx, chat, registration, &keys),
             None if session.is_none() || (self.wish.again.count >= 2 && !lately) => Ok(Renewal::NeedsKeys),
             None => Ok(Renewal::Done),
         }

@@ -71,10 +71,6 @@ pub fn identity_changes_make_one_notice(store: &mut dyn ClientStore) {
     // Peers have nothing to do with each other.
     assert_eq!(note(store, "other@s.whatsapp.net", None, key(&new), 40), Noted::New { seq: 4 });
 
-    let mut replaced = |key| begin(store).was_replaced(&peer(), key).expect("look");
-    assert_eq!([replaced(&old), replaced(&new), replaced(&newest)], [true, true, true]);
-    assert!(!begin(store).was_replaced("other@s.whatsapp.net", &new).expect("look"), "it is the present one");
-
     let events = begin(store).unconfirmed_identity_changes(10).expect("events");
     let first = IdentityEvent {
         seq: 1,

@@ -316,11 +316,6 @@ impl IdentityEvents for MemoryTx<'_> {
         }
     }
 
-    fn was_replaced(&self, peer: &str, identity: &PublicKey) -> Result<bool, StoreError> {
-        let replaced = |event: &IdentityEvent| event.peer == peer && event.old.as_ref() == Some(identity);
-        Ok(self.tables.identity_events.iter().any(|(_, event)| replaced(event)))
-    }
-
     fn unconfirmed_identity_changes(&self, limit: usize) -> Result<Vec<IdentityEvent>, StoreError> {
         let all = self.tables.identity_events.iter().map(|(_, event)| event);
         Ok(all.filter(|event| !event.confirmed).take(limit).cloned().collect())

@@ -160,11 +160,6 @@ impl IdentityEvents for SqliteTx<'_> {
         }
     }
 
-    fn was_replaced(&self, peer: &str, identity: &PublicKey) -> Result<bool, StoreError> {
-        let sql = "SELECT 1 FROM identity_event WHERE peer = ?1 AND old_key = ?2";
-        Ok(self.one("read identity events", sql, (peer, identity.as_bytes()), |_| Ok(()))?.is_some())
-    }
-
     fn unconfirmed_identity_changes(&self, limit: usize) -> Result<Vec<IdentityEvent>, StoreError> {
         let sql = "SELECT seq, peer, old_key, new_key, announcement, at, confirmed FROM identity_event \
                    WHERE confirmed = 0 ORDER BY seq LIMIT ?1";
