@@ -8,7 +8,7 @@ use std::sync::Arc;
 use landbridge_engines::{PostgresConfig, PostgresKeys, PostgresStore, SealKey};
 use landbridge_enlist::jwks::KeySet;
 use landbridge_enlist::jwt::{Profile, Verifier};
-use landbridge_localservices::Postgres;
+use landbridge_localservices::{Fsync, Postgres};
 use landbridge_partner::wake::WebPushConfig;
 use landbridge_partner::{KeyShelf as _, KeyShelfError, Partner, PartnerConfig, RotateError, StartError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -138,4 +138,26 @@ async fn keys_are_sealed() {
     assert!(matches!(keys.load().await, Err(KeyShelfError::Sealed)));
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+/// What needs the database is asked for later, what does not goes on, and nobody has to restart anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away() {
+    let postgres = Postgres::start(Fsync::Off).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let partner = server(&postgres.url(), 7, directory.path()).await.unwrap();
+    assert_eq!(send(partner.admin_addr(), "GET /health/ready", "", "").await.0, 200);
+    let keys = key_set(&partner).await;
+    let target = r#"{"kind":"socket"}"#;
+    let put = async || send(partner.addr(), "PUT /v1/wake-targets/phone", "session", target).await;
+    postgres.kill().unwrap();
+    let (status, problem) = put().await;
+    assert_eq!(status, 503, "{problem}");
+    assert!(problem.contains("/problems/unavailable"), "{problem}");
+    assert_eq!(send(partner.admin_addr(), "GET /health/ready", "", "").await.0, 503);
+    assert_eq!(key_set(&partner).await, keys);
+    postgres.restart().unwrap();
+    let (status, problem) = put().await;
+    assert!(matches!(status, 200 | 204), "{status} {problem}");
+    assert_eq!(send(partner.admin_addr(), "GET /health/ready", "", "").await.0, 200);
 }

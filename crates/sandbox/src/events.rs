@@ -296,6 +296,11 @@ pub enum EventKind {
         /// What came of it.
         outcome: String,
     },
+    /// Somebody asked for the sandbox's own key set, and got it or was told that it is the one that he has.
+    KeySetServed {
+        /// 200 or 304.
+        status: u16,
+    },
     /// A push went to a partner.
     Push(Box<PushExchange>),
     /// Behind an exchange, another push for the user is planned: a further try, or a reminder if mail still waits then.

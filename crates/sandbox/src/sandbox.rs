@@ -43,7 +43,8 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`] if an address cannot be listened on, the data cannot be used, or a partner is named wrongly.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
-        Self::bind(config).await?.start()
+        // The configuration is large, and each future around this one would hold it again.
+        Box::pin(Self::bind(config)).await?.start()
     }
 
     /// Takes the addresses and serves nobody yet: for a partner's server that has to know where the sandbox's key set is

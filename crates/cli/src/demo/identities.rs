@@ -17,6 +17,7 @@ use crate::failure::with_causes;
 pub(super) async fn run(report: &mut Report, world: &mut World) -> Result<(), Stop> {
     report.milestone("milestone 1", "identities: verification, enlistment, authentication");
     report.check("key set fetched by the sandbox", key_set(world)).await?;
+    report.check("key set fetched by the partner", own_key_set(world)).await?;
     let token = report.check("token from the partner's server", token(world)).await?;
     report.check("token under another key refused", forged(world)).await?;
     report.check("alice enlisted", enlist(world)).await?;
@@ -32,6 +33,14 @@ async fn key_set(world: &World) -> Result<((), String), String> {
     let event = patiently("fetch of the key set", event).await?;
     let outcome = fetched(&event.kind).unwrap_or_default();
     Ok(((), format!("{outcome}\nfrom {}/.well-known/oauth/openid/jwks", world.partner.base_url())))
+}
+
+/// The partner's server, which will believe pushes that are signed by one of these keys.
+async fn own_key_set(world: &World) -> Result<((), String), String> {
+    let served = |kind: &EventKind| matches!(kind, EventKind::KeySetServed { status: 200 });
+    patiently("fetch of the sandbox's key set", world.handle().wait_for(0, |event| served(&event.kind)))
+        .await?;
+    Ok(((), format!("from {}: whose pushes it believes", world.sandbox.jwks_url())))
 }
 
 async fn token(world: &World) -> Result<(Token, String), String> {

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use landbridge_enlist::jwks;
 
 use super::Desk;
+use crate::events::EventKind;
 use crate::faults::Fault;
 use crate::state::State as Shared;
 
@@ -29,8 +30,10 @@ pub(super) async fn get(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Re
     // Our tag holds no comma, so a split inside a foreign tag cannot make one.
     let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
     if tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == keys.etag) {
+        desk.state.note(None, None, EventKind::KeySetServed { status: 304 });
         return (StatusCode::NOT_MODIFIED, validators).into_response();
     }
+    desk.state.note(None, None, EventKind::KeySetServed { status: 200 });
     (validators, [(CONTENT_TYPE, jwks::CONTENT_TYPE)], keys.document.clone()).into_response()
 }
 

@@ -20,7 +20,7 @@ use super::{Account, Client, World, public};
 pub struct Peer {
     pub account: Account,
     pub client: Client,
-    pub profile: landbridge_stanza::Profile,
+    pub profile: Box<landbridge_stanza::Profile>,
 }
 
 fn address(jid: &Jid) -> Address {

@@ -52,7 +52,8 @@ pub fn signer() -> &'static RsaSigner {
 
 pub struct World {
     pub sandbox: Sandbox,
-    pub profile: Profile,
+    /// In a box: it is large, and futures hold it again and again.
+    pub profile: Box<Profile>,
     /// Issuer of the partner's tokens.
     pub issuer: String,
 }
@@ -63,7 +64,7 @@ impl World {
     }
 
     pub async fn with(config: SandboxConfig) -> Self {
-        let (profile, issuer) = (config.profile.clone(), config.partners[0].1.clone());
+        let (profile, issuer) = (Box::new(config.profile.clone()), config.partners[0].1.clone());
         let sandbox = Sandbox::start(config).await.unwrap();
         let world = Self { sandbox, profile, issuer };
         world.publish_keys();
@@ -243,7 +244,7 @@ impl Account {
 pub async fn connect_to(
     addr: SocketAddr,
     root: PublicKey,
-    profile: Profile,
+    profile: Box<Profile>,
     keys: &StaticKeyPair,
     payload: &[u8],
     now: u64,
@@ -280,7 +281,7 @@ pub struct Client {
     decoder: FrameDecoder,
     pub sealer: Sealer,
     opener: Opener,
-    profile: Profile,
+    profile: Box<Profile>,
     ids: IqIds,
     /// Stanzas that came while an answer was waited for.
     pub waiting: std::collections::VecDeque<Node>,
@@ -292,7 +293,7 @@ impl Client {
         decoder: FrameDecoder,
         sealer: Sealer,
         opener: Opener,
-        profile: Profile,
+        profile: Box<Profile>,
     ) -> Self {
         let ids = IqIds::new(&mut rand::rng());
         Self { socket, decoder, sealer, opener, profile, ids, waiting: Default::default() }
