@@ -11,7 +11,7 @@ use landbridge_enlist::{
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId, prekeys};
 use landbridge_stanza::account::DeleteAccount;
 use landbridge_stanza::profile::EnlistmentForm;
-use landbridge_store::{Account, Enlistment, Fact, StoreTx};
+use landbridge_store::{Account, Enlistment, Fact, Lineage, StoreTx};
 use landbridge_transport::HttpError;
 use landbridge_wire::Jid;
 
@@ -253,8 +253,9 @@ async fn keep_login(inner: &Arc<Inner>, login: Login, prepared: &Prepared) -> Re
     let again = prepared.account.enlistment.login().is_some();
     let step = move |tx: &mut dyn StoreTx| {
         if again {
-            // The server has forgotten every key but the one that the request carried.
-            tx.reoffer_all()?;
+            // The server has forgotten every key but the one that the request carried; it may have given some away before.
+            let lineage = tx.lineage()?;
+            tx.set_lineage(&Lineage { keys_due: true, ..lineage })?;
             tx.set_fact(REENLISTED, Some(now.to_string().as_bytes()))?;
         }
         tx.set_enlistment(&Enlistment::Enlisted { login: text, at: now })?;

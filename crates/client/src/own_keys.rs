@@ -1,14 +1,17 @@
 //! Our own keys at the server: uploaded before they run out, rotated when they are old, compared when there is doubt.
 //!
-//! A key that was made is offered until the server has confirmed it, the same one each time; new ones are made only when none
-//! waits. What the server asks for is noted in the store before it is acked, so that an upload that was cut short is made up for
-//! by the next login.
+//! A key that was made is offered until the server has confirmed it, the same one each time, and never again from then on: the
+//! server may have given it to a peer. New ones are made when none waits: the server runs out of them, it has lost some, or what
+//! it has is not known here, because the account was enlisted anew or a copy of the store was put back.
+//! What the server asks for is noted in the store before it is acked, and for as long as it takes, so that an upload that was cut
+//! short is made up for by the next login.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use landbridge_curve::{PrivateKey, PublicKey};
-use landbridge_signal::{PreKeyId, PreKeyPublic, SignedPreKey, SignedPreKeyPublic};
+use landbridge_signal::{PreKeyId, PreKeyPublic, SignedPreKey, SignedPreKeyId, SignedPreKeyPublic};
 use landbridge_stanza::ack::AckOut;
 use landbridge_stanza::codes::IqErrorCode;
 use landbridge_stanza::keys::{
@@ -16,6 +19,7 @@ use landbridge_stanza::keys::{
     UploadKeys,
 };
 use landbridge_store::{Fact, Lineage, OwedClass, StoreTx};
+use rand::CryptoRng;
 
 use crate::client::Client;
 use crate::error::Error;
@@ -192,14 +196,28 @@ async fn note(session: &Arc<Session>, wish: Fact, ack: &AckOut) -> Result<(), Er
     Ok(())
 }
 
-/// Uploads a batch. Keys whose upload was never confirmed go first, the same ones; new ones are made only to fill the batch.
+/// Uploads a batch. Keys whose upload was never confirmed go first, the same ones, unless the server shows that it had them; new
+/// ones are made only when none waits.
 async fn upload(session: &Arc<Session>, batch: u32) -> Result<(), Error> {
+    let _one_at_a_time = session.inner.own_keys.lock().await;
+    if arrived_before(session).await? {
+        return Ok(());
+    }
+    offer(session, batch).await
+}
+
+/// The upload itself, by the one who holds the lock.
+async fn offer(session: &Arc<Session>, batch: u32) -> Result<(), Error> {
     let inner = &session.inner;
-    let _one_at_a_time = inner.own_keys.lock().await;
     let mut rng = inner.rng.fork();
     let want = usize::try_from(batch).unwrap_or(usize::MAX);
     let most = inner.profile.keys.first_batch.max(batch).saturating_mul(MOST_BATCHES);
+    let now = inner.clock.now();
     let prepare = move |tx: &mut dyn StoreTx| {
+        if tx.lineage()?.keys_due {
+            replace_signed(tx, now, &mut rng)?;
+            tx.prune_prekeys(usize::try_from(most.saturating_sub(batch)).unwrap_or(usize::MAX))?;
+        }
         let counts = tx.prekey_counts()?;
         if counts.to_upload == 0 && counts.stored < most {
             let fresh: Vec<_> = (0..want).map(|_| PrivateKey::generate(&mut rng)).collect();
@@ -221,19 +239,56 @@ async fn upload(session: &Arc<Session>, batch: u32) -> Result<(), Error> {
     };
     let (upload, ids, signed_id) = inner.vault.write(prepare).await?;
     session.request("upload of keys", &upload).await?;
-    let keep = usize::try_from(inner.profile.keys.signed_kept).unwrap_or(3) + 1;
-    let confirm = move |tx: &mut dyn StoreTx| {
-        tx.mark_uploaded(&ids)?;
-        tx.mark_signed_uploaded(signed_id)?;
-        tx.prune_signed_prekeys(keep)?;
-        tx.set_fact(LOW, None)?;
-        let lineage = tx.lineage()?;
-        if lineage.keys_due {
-            tx.set_lineage(&Lineage { keys_due: false, ..lineage })?;
-        }
-        Ok::<_, Error>(())
-    };
-    inner.vault.write(confirm).await
+    let keep = signed_kept(session);
+    inner.vault.write(move |tx| confirm(tx, &ids, signed_id, keep)).await
+}
+
+/// The server has these keys.
+fn confirm(tx: &mut dyn StoreTx, ids: &[PreKeyId], signed: SignedPreKeyId, keep: usize) -> Result<(), Error> {
+    tx.mark_uploaded(ids)?;
+    tx.mark_signed_uploaded(signed)?;
+    tx.prune_signed_prekeys(keep)?;
+    tx.set_fact(LOW, None)?;
+    let lineage = tx.lineage()?;
+    if lineage.keys_due {
+        tx.set_lineage(&Lineage { keys_due: false, ..lineage })?;
+    }
+    Ok(())
+}
+
+/// How many signed prekeys stay in the store.
+fn signed_kept(session: &Session) -> usize {
+    usize::try_from(session.inner.profile.keys.signed_kept).unwrap_or(3) + 1
+}
+
+/// Whether all keys that wait for their upload were uploaded before and only the answer was lost. Offering them once more would
+/// bring back those that the server has given away since, so it is asked first. One that does not say is offered them.
+async fn arrived_before(session: &Arc<Session>) -> Result<bool, Error> {
+    let vault = &session.inner.vault;
+    if vault.read(|tx| Ok::<_, Error>(tx.prekey_counts()?.to_upload)).await? == 0 {
+        return Ok(false);
+    }
+    match view(session).await {
+        Ok(_) => Ok(vault.read(|tx| Ok::<_, Error>(tx.prekey_counts()?.to_upload)).await? == 0),
+        Err(Error::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the server has for a signed prekey may be one that is not known here. It gets a new one, the same until it has it.
+fn replace_signed(tx: &mut dyn StoreTx, now: u64, rng: &mut dyn CryptoRng) -> Result<(), Error> {
+    let known = tx.signed_prekeys()?.first().is_some_and(|newest| !newest.uploaded);
+    if !known {
+        make_signed(tx, now, rng)?;
+    }
+    Ok(())
+}
+
+fn make_signed(tx: &mut dyn StoreTx, now: u64, rng: &mut dyn CryptoRng) -> Result<SignedPreKeyPublic, Error> {
+    let account = tx.account()?.ok_or(Error::NotEnlisted)?;
+    let key = SignedPreKey::generate(tx.next_signed_prekey_id()?, &account.identity, rng);
+    tx.add_signed_prekey(&key, now)?;
+    Ok(key.public())
 }
 
 fn one_time(key: &PreKeyPublic) -> PreKey {
@@ -266,15 +321,12 @@ async fn rotate(session: &Arc<Session>) -> Result<(), Error> {
         if now < newest.created_at.saturating_add(life) {
             return Ok(None);
         }
-        let account = tx.account()?.ok_or(Error::NotEnlisted)?;
-        let key = SignedPreKey::generate(tx.next_signed_prekey_id()?, &account.identity, &mut rng);
-        tx.add_signed_prekey(&key, now)?;
-        Ok::<_, Error>(Some(key.public()))
+        make_signed(tx, now, &mut rng).map(Some)
     };
     let Some(key) = inner.vault.write(prepare).await? else { return Ok(()) };
     let request = RotateSignedPreKey { signed_prekey: signed_prekey(&key) };
     let answer = session.request("rotation of the signed key", &request).await;
-    let keep = usize::try_from(inner.profile.keys.signed_kept).unwrap_or(3) + 1;
+    let keep = signed_kept(session);
     let refused = matches!(&answer, Err(Error::Refused { .. }));
     let note = move |tx: &mut dyn StoreTx| {
         if refused {
@@ -292,51 +344,86 @@ async fn rotate(session: &Arc<Session>) -> Result<(), Error> {
     answer
 }
 
-/// Compares the server's view of our keys with ours, and offers all of them anew if they differ.
+/// Compares the server's view of our keys with ours, and makes up for what it has not.
 async fn check_digest(session: &Arc<Session>) -> Result<(), Error> {
-    let same = match session.request("digest of keys", &DigestKeys).await {
-        Ok(digest) => session.inner.vault.read(move |tx| is_ours(tx, &digest)).await?,
-        Err(Error::Refused { source, .. }) if source.code == IqErrorCode::ItemNotFound => false,
-        Err(error) => return Err(error),
-    };
-    let decide = move |tx: &mut dyn StoreTx| {
-        if !same {
-            tx.reoffer_all()?;
-        }
-        // From here on it is the keys that are not uploaded that remember what is to be done.
-        tx.set_fact(DIGEST_WANTED, None)?;
-        Ok::<_, Error>(tx.prekey_counts()?.to_upload)
-    };
-    let mut waiting = session.inner.vault.write(decide).await?;
-    if same {
-        return Ok(());
+    let _one_at_a_time = session.inner.own_keys.lock().await;
+    let view = view(session).await?;
+    let keys = &session.inner.profile.keys;
+    let short = keys.first_batch.saturating_sub(view.one_time);
+    if !view.agrees && (short > 0 || !view.signed) {
+        offer(session, short.max(keys.refill_batch)).await?;
     }
-    let batch = session.inner.profile.keys.first_batch.max(1);
-    loop {
-        upload(session, batch).await?;
-        waiting = waiting.saturating_sub(batch);
-        if waiting == 0 {
-            return Ok(());
-        }
+    // Not before: an upload that is cut short is made up for after the next login.
+    let done = |tx: &mut dyn StoreTx| tx.set_fact(DIGEST_WANTED, None).map_err(Error::from);
+    session.inner.vault.write(done).await
+}
+
+/// What the server has of our keys.
+struct View {
+    /// All that it has is ours.
+    agrees: bool,
+    /// It has our identity and one of our signed prekeys.
+    signed: bool,
+    /// One-time keys that it holds and that are here.
+    one_time: u32,
+}
+
+impl View {
+    const NOTHING: Self = Self { agrees: false, signed: false, one_time: 0 };
+}
+
+/// Asks the server for its view. What it shows to have arrived is taken for confirmed.
+async fn view(session: &Arc<Session>) -> Result<View, Error> {
+    let keep = signed_kept(session);
+    match session.request("digest of keys", &DigestKeys).await {
+        Ok(digest) => session.inner.vault.write(move |tx| compare(tx, &digest, keep)).await,
+        Err(Error::Refused { source, .. }) if source.code == IqErrorCode::ItemNotFound => Ok(View::NOTHING),
+        Err(error) => Err(error),
     }
 }
 
-fn is_ours(tx: &dyn StoreTx, digest: &KeyDigest) -> Result<bool, Error> {
+fn compare(tx: &mut dyn StoreTx, digest: &KeyDigest, keep: usize) -> Result<View, Error> {
     let account = tx.account()?.ok_or(Error::NotEnlisted)?;
-    let signed = tx.signed_prekeys()?;
     let identity = account.identity.public().as_bytes();
-    let known = signed.iter().any(|entry| signed_prekey(&entry.key.public()) == digest.signed_prekey);
-    if !known || *identity != digest.identity || account.registration_id != digest.registration {
-        return Ok(false);
+    if *identity != digest.identity || account.registration_id != digest.registration {
+        return Ok(View::NOTHING);
     }
+    let stored = tx.signed_prekeys()?;
+    let signed = stored.iter().find(|entry| signed_prekey(&entry.key.public()) == digest.signed_prekey);
     let mut hash = ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY);
     hash.update(identity);
     hash.update(&digest.signed_prekey.value);
     hash.update(&digest.signed_prekey.signature);
-    for id in &digest.prekey_ids {
-        let Ok(id) = PreKeyId::new(*id) else { return Ok(false) };
-        let Some(key) = tx.load_prekey(id).map_err(store_failed)? else { return Ok(false) };
-        hash.update(key.public().as_bytes());
+    let mut held = HashSet::new();
+    for id in digest.prekey_ids.iter().filter_map(|id| PreKeyId::new(*id).ok()) {
+        if let Some(key) = tx.load_prekey(id).map_err(store_failed)? {
+            hash.update(key.public().as_bytes());
+            held.insert(id);
+        }
     }
-    Ok(hash.finish().as_ref() == digest.hash)
+    let all_known = held.len() == digest.prekey_ids.len();
+    let agrees = signed.is_some() && all_known && hash.finish().as_ref() == digest.hash;
+    if signed.is_some() && all_known && !agrees {
+        // Under our ids it has something else.
+        return Ok(View::NOTHING);
+    }
+    if let Some(signed) = signed {
+        arrived(tx, &held, signed.key.id, keep)?;
+    }
+    Ok(View { agrees, signed: signed.is_some(), one_time: u32::try_from(held.len()).unwrap_or(u32::MAX) })
+}
+
+/// An upload whose answer was lost has arrived if the server holds one of its keys. All before that one went with it, and those
+/// that the server holds no more it has given away.
+fn arrived(
+    tx: &mut dyn StoreTx,
+    held: &HashSet<PreKeyId>,
+    signed: SignedPreKeyId,
+    keep: usize,
+) -> Result<(), Error> {
+    let waiting: Vec<PreKeyId> = tx.prekeys_to_upload(usize::MAX)?.iter().map(|key| key.id).collect();
+    match waiting.iter().rposition(|id| held.contains(id)) {
+        Some(last) => confirm(tx, waiting.get(..=last).unwrap_or_default(), signed, keep),
+        None => Ok(()),
+    }
 }

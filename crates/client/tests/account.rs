@@ -364,7 +364,7 @@ async fn a_refused_deletion_leaves_the_account_alive() {
 }
 
 #[tokio::test]
-async fn low_prekeys_are_refilled_and_a_wrong_digest_offers_all_anew() {
+async fn low_prekeys_are_refilled_and_a_wrong_digest_brings_new_ones() {
     let mut server = Server::new();
     let client = server.client();
     let mut conn = server.connect(&client).await;
@@ -389,8 +389,7 @@ async fn low_prekeys_are_refilled_and_a_wrong_digest_offers_all_anew() {
         }
         let node = ask.reply_node(&digest, &id, &conn.profile);
         conn.send(&node).await;
-        // More than one upload holds.
-        let more = if good { 0 } else { 2 };
+        let more = usize::from(!good);
         while conn.uploads.len() < uploads + more {
             let stanza = conn.stanza().await.unwrap();
             conn.serve(&stanza).await;
@@ -398,8 +397,11 @@ async fn low_prekeys_are_refilled_and_a_wrong_digest_offers_all_anew() {
         conn.serve_while(client.ping()).await.unwrap();
         assert_eq!(conn.uploads.len(), uploads + more);
     }
-    let again: Vec<_> = conn.uploads[2..].iter().flat_map(|upload| upload.prekeys.clone()).collect();
-    assert_eq!(again, [first.prekeys, second.prekeys].concat());
+    // None of those that the server had: it may have given them away.
+    let before = [first.prekeys, second.prekeys].concat();
+    let new = &conn.uploads[2].prekeys;
+    assert_eq!(new.len(), 812);
+    assert!(new.iter().all(|key| before.iter().all(|old| old.id != key.id && old.value != key.value)));
 }
 
 async fn request_after_acks(conn: &mut Conn) -> (String, ClientRequest) {

@@ -53,18 +53,20 @@ pub trait PreKeyBook {
     /// The backend fails, or a record does not parse.
     fn prekeys_to_upload(&self, limit: usize) -> Result<Vec<PreKey>, StoreError>;
 
-    /// Marks keys as handed out: the server confirmed the upload, or the key goes out inside a retry receipt. Unknown
-    /// ids are passed over: a message may have used the key before the answer came.
+    /// Marks keys as handed out, for good: the server confirmed the upload, or the key goes out inside a retry receipt. Such
+    /// a key is never offered again, for the server may have given it to a peer since. Unknown ids are passed over: a message
+    /// may have used the key before the answer came.
     ///
     /// # Errors
     /// The backend fails.
     fn mark_uploaded(&mut self, ids: &[PreKeyId]) -> Result<(), StoreError>;
 
-    /// Marks every stored key, one-time and signed, as not uploaded. After a new enlistment or a digest that differs.
+    /// Deletes the oldest one-time keys that were handed out, until at most `keep` keys are stored or no such key is left.
+    /// Before new ones are made because the server's are lost: what it may have given away is kept as long as there is room.
     ///
     /// # Errors
     /// The backend fails.
-    fn reoffer_all(&mut self) -> Result<(), StoreError>;
+    fn prune_prekeys(&mut self, keep: usize) -> Result<(), StoreError>;
 
     /// How many keys there are.
     ///
@@ -72,7 +74,8 @@ pub trait PreKeyBook {
     /// The backend fails.
     fn prekey_counts(&self) -> Result<PreKeyCounts, StoreError>;
 
-    /// The id for the next signed prekey, not in use: 1..=16,777,215, wrapping.
+    /// The id for the next signed prekey, not in use: 1..=16,777,215, wrapping. It follows the newest one, and after a
+    /// [renewal](crate::LineageStore::renew_sessions) it is one that was never given.
     ///
     /// # Errors
     /// [`StoreError::NoFreeKeyId`] if all ids are taken.
@@ -106,6 +109,19 @@ pub trait PreKeyBook {
 
 /// The largest key id: 3 bytes on the wire.
 const MAX_KEY_ID: u64 = 0xff_ffff;
+
+/// Ids that are passed over when the book may be older than what was given away: more than are made between two backups, and
+/// more than are made between two marks of a witness.
+pub(crate) const KEY_ID_GAP: u64 = 0x1_0000;
+
+/// How far beyond the gap a jump may go that must not end where an earlier one did: short of the ids that it began with.
+#[cfg(feature = "sqlite")]
+pub(crate) const KEY_ID_JUMP: u64 = MAX_KEY_ID - 2 * KEY_ID_GAP;
+
+/// The id that lies `jump` behind `next`, on the ring of ids.
+pub(crate) fn jump(next: u64, jump: u64) -> u64 {
+    (next.max(1) - 1).saturating_add(jump) % MAX_KEY_ID + 1
+}
 
 /// The first id from `next` on, wrapping, that is not taken. One place for the rule, for every backend.
 pub(crate) fn free_id(

@@ -2,10 +2,6 @@
 
 use crate::StoreError;
 
-/// Ids of one-time keys that are passed over when the book may be older than what was given away: more than are made between
-/// two backups.
-pub(crate) const PREKEY_GAP: u64 = 0x1_0000;
-
 /// What a store knows of its own past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lineage {
@@ -15,7 +11,8 @@ pub struct Lineage {
     pub handed_over: Option<u64>,
     /// The store is older than it should be. Told until the application has taken the notice.
     pub rollback: Option<Rollback>,
-    /// The one-time keys at the server may be used up or unknown here: new ones have to be uploaded before anything else.
+    /// The keys at the server may be used up, forgotten or unknown here: new ones, one-time and signed, have to be uploaded
+    /// before anything else.
     pub keys_due: bool,
 }
 
@@ -67,8 +64,9 @@ pub trait LineageStore {
 
     /// Makes it impossible to use a key twice, though this state may be older than what was sent with it: retires every
     /// session, so that the next text to each peer begins a new one; forgets the ciphertext of pending messages, so that they
-    /// are encrypted anew; takes every one-time key for given away, and passes over the next 65,536 ids. Returns how many
-    /// sessions were retired. Delayed messages can still be opened.
+    /// are encrypted anew; takes every one-time key for given away, so that none is offered again; and lets the ids of keys
+    /// to come, one-time and signed, go on far from those that may be out: at least 65,536 later. Returns how many sessions
+    /// were retired. Delayed messages can still be opened, and so can first messages that use the old keys.
     ///
     /// # Errors
     /// The backend fails.

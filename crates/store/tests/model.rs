@@ -25,7 +25,7 @@ enum Op {
     StartPreKeys { id: u32 },
     UsePreKey { id: u32 },
     Uploaded { id: u32 },
-    Reoffer,
+    PruneOneTime { keep: usize },
     Owe { id: u8, class: u8 },
     Settle { seq: u64 },
     SetAside { seq: u64, target: u8, most: usize },
@@ -61,7 +61,7 @@ fn op() -> impl Strategy<Value = Op> {
         prekey().prop_map(|id| Op::StartPreKeys { id }),
         prekey().prop_map(|id| Op::UsePreKey { id }),
         prekey().prop_map(|id| Op::Uploaded { id }),
-        Just(Op::Reoffer),
+        (0..6_usize).prop_map(|keep| Op::PruneOneTime { keep }),
         (id(), 0..5_u8).prop_map(|(id, class)| Op::Owe { id, class }),
         (0..8_u64).prop_map(|seq| Op::Settle { seq }),
         ((0..8_u64), id(), 0..4_usize).prop_map(|(seq, target, most)| Op::SetAside { seq, target, most }),
@@ -141,7 +141,7 @@ fn perform(tx: &mut dyn StoreTx, op: &Op) -> String {
         Op::StartPreKeys { id } => format!("{:?}", tx.start_prekeys_at(prekey(id))),
         Op::UsePreKey { id } => format!("{:?}", tx.remove_prekey(prekey(id))),
         Op::Uploaded { id } => format!("{:?}", tx.mark_uploaded(&[prekey(id)])),
-        Op::Reoffer => format!("{:?}", tx.reoffer_all()),
+        Op::PruneOneTime { keep } => format!("{:?}", tx.prune_prekeys(keep)),
         Op::Owe { id, class } => {
             let class = OwedClass::from_code(class).unwrap();
             let answer = OwedAnswer {

@@ -178,7 +178,7 @@ fn a_database_without_its_witness_or_with_a_foreign_one_is_in_doubt() {
     let Rollback { expected, .. } = lineage(&mut store).rollback.unwrap();
     assert_eq!(expected, None);
     drop(store);
-    for damage in [None, Some("landbridge epoch 1\n")] {
+    for damage in [None, Some("landbridge epoch 2\n")] {
         match damage {
             None => fs::remove_file(directory.path().join("other.db-epoch")).unwrap(),
             Some(text) => fs::write(directory.path().join("other.db-epoch"), text).unwrap(),
@@ -186,6 +186,66 @@ fn a_database_without_its_witness_or_with_a_foreign_one_is_in_doubt() {
         let mut store = SqliteStore::open(&other).unwrap();
         assert!(lineage(&mut store).rollback.is_some(), "{damage:?}");
         assert!(send(&mut store, "no").is_err());
+    }
+}
+
+/// One life of a store: makes keys, and tells which were offered to a server and under which ids signed ones went out.
+fn offers(store: &mut SqliteStore, count: u8, life: u8) -> (Vec<([u8; 32], u32)>, u32) {
+    commit(store, |tx| {
+        let keys: Vec<_> = (0..count).map(|n| PrivateKey::from_bytes([life * count + n + 1; 32])).collect();
+        tx.add_prekeys(&keys).unwrap();
+        let offered = tx.prekeys_to_upload(1000).unwrap();
+        let ids: Vec<_> = offered.iter().map(|key| key.id).collect();
+        tx.mark_uploaded(&ids).unwrap();
+        let identity = tx.account().unwrap().unwrap().identity;
+        let signed = SignedPreKey::generate(tx.next_signed_prekey_id().unwrap(), &identity, &mut rand::rng());
+        tx.add_signed_prekey(&signed, 1).unwrap();
+        let offered = offered.iter().map(|key| (*key.key.public().as_bytes(), key.id.get())).collect();
+        (offered, signed.id.get())
+    })
+}
+
+#[test]
+fn a_copy_that_is_put_back_again_and_again_offers_no_key_and_no_id_twice() {
+    for witness_lost in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("client.db");
+        let mut store = SqliteStore::open(&path).unwrap();
+        create(&mut store, &Peer::new());
+        let (mut offered, mut signed) = (Vec::new(), Vec::new());
+        let (keys, id) = offers(&mut store, 20, 0);
+        let before: Vec<u32> = keys.iter().map(|(_, id)| *id).collect();
+        offered.extend(keys);
+        signed.push(id);
+        drop(store);
+        let backup = copy(&path);
+        for life in 1..8 {
+            let mut store = SqliteStore::open(&path).unwrap();
+            // Messages on their way may use every key of the copy.
+            let tx = store.begin().unwrap();
+            assert!(before.iter().all(|id| tx.load_prekey((*id).try_into().unwrap()).unwrap().is_some()));
+            assert!(tx.load_signed_prekey(signed[0].try_into().unwrap()).unwrap().is_some());
+            drop(tx);
+            let (keys, id) = offers(&mut store, 20, life);
+            assert_eq!(keys.len(), 20, "new ones only");
+            offered.extend(keys);
+            signed.push(id);
+            drop(store);
+            fs::write(&path, &backup).unwrap();
+            if witness_lost {
+                fs::remove_file(directory.path().join("client.db-epoch")).unwrap();
+            }
+        }
+        for twice in [
+            offered.iter().map(|(_, id)| *id).collect::<Vec<_>>(),
+            offered.iter().map(|(key, _)| u32::from_be_bytes([key[0], key[1], key[2], key[3]])).collect(),
+            signed,
+        ] {
+            let mut once = twice.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), twice.len(), "witness lost: {witness_lost}: {twice:?}");
+        }
     }
 }
 

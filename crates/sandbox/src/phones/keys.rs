@@ -8,7 +8,7 @@ use landbridge_stanza::{
     keys::{KeyBundle, UploadKeys},
     retry::{Retry, RetryKeys},
 };
-use landbridge_store::StoreTx;
+use landbridge_store::{Lineage, StoreTx};
 use rand::CryptoRng;
 
 use super::phone::Asked;
@@ -24,8 +24,9 @@ impl Phone {
         let tx = self.store.begin()?;
         let counts = tx.prekey_counts()?;
         let signed_is_new = tx.signed_prekeys()?.first().is_none_or(|entry| !entry.uploaded);
+        let due = tx.lineage()?.keys_due;
         drop(tx);
-        if counts.to_upload == 0 && !signed_is_new {
+        if counts.to_upload == 0 && !signed_is_new && !due {
             return Ok(Vec::new());
         }
         self.upload(self.profile.keys.first_batch)
@@ -57,13 +58,15 @@ impl Phone {
         Ok(vec![Output::Send(request.to_node(&id, &self.profile))])
     }
 
-    /// The account is new at the server: the next [`connect`](Self::connect) offers all keys.
+    /// The server may have nothing of the keys: the next [`connect`](Self::connect) offers new ones. Those that were there
+    /// before may have been given away, so they are not offered again.
     ///
     /// # Errors
     /// [`PhoneError`] if the store fails.
     pub(crate) fn forget_uploads(&mut self) -> Result<(), PhoneError> {
         self.step(|_, tx| {
-            tx.reoffer_all()?;
+            let lineage = tx.lineage()?;
+            tx.set_lineage(&Lineage { keys_due: true, ..lineage })?;
             Ok(Plan::default())
         })?;
         Ok(())
@@ -74,6 +77,10 @@ impl Phone {
         let mut tx = self.store.begin()?;
         tx.mark_uploaded(ids)?;
         tx.mark_signed_uploaded(signed)?;
+        let lineage = tx.lineage()?;
+        if lineage.keys_due {
+            tx.set_lineage(&Lineage { keys_due: false, ..lineage })?;
+        }
         Ok(tx.commit()?)
     }
 }

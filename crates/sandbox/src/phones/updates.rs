@@ -123,7 +123,7 @@ impl Phone {
         let ack = Output::Send(notification.ack().to_node(&self.profile));
         let mut out = match &notification.event {
             NotificationEvent::PreKeysLow { .. } => self.upload(self.profile.keys.refill_batch)?,
-            NotificationEvent::CheckDigest => self.offer_all()?,
+            NotificationEvent::CheckDigest => self.offer_anew()?,
             NotificationEvent::IdentityChanged { .. } => {
                 self.identity_changed(notification.from.clone().without_device(), &notification.id, now)?
             }
@@ -134,10 +134,10 @@ impl Phone {
         Ok(out)
     }
 
-    /// The server doubts its view of the keys. Offering all of them again heals every difference.
-    fn offer_all(&mut self) -> Result<Vec<Output>, PhoneError> {
+    /// The server doubts its view of the keys. A new batch heals every difference.
+    fn offer_anew(&mut self) -> Result<Vec<Output>, PhoneError> {
         self.forget_uploads()?;
-        self.upload(self.profile.keys.refill_batch)
+        self.upload(self.profile.keys.first_batch)
     }
 
     /// A peer has a new identity: the session goes, what was not acked is encrypted anew for the new one.

@@ -58,8 +58,30 @@ pub fn lost_upload_offers_the_same_keys(store: &mut dyn ClientStore) {
     let counts = begin(store).prekey_counts().expect("counts");
     assert_eq!(counts, PreKeyCounts { stored: 4, to_upload: 1, used: 0 });
     commit(store, |tx| tx.mark_uploaded(&[prekey_id(77)]).expect("an unknown id is passed over"));
-    commit(store, |tx| tx.reoffer_all().expect("reoffer"));
-    assert_eq!(ids(&begin(store).prekeys_to_upload(100).expect("offer")), [1, 2, 3, 4]);
+    assert_eq!(ids(&begin(store).prekeys_to_upload(100).expect("offer")), [4]);
+}
+
+/// To make room, keys that were handed out go, oldest first; those that still wait for their upload stay, however old.
+pub fn handed_out_prekeys_are_pruned_oldest_first(store: &mut dyn ClientStore) {
+    let added = commit(store, |tx| {
+        let keys: Vec<_> = (1..=6).map(key).collect();
+        let added = tx.add_prekeys(&keys).expect("add");
+        tx.mark_uploaded(&[added[1], added[2], added[4], added[5]]).expect("mark");
+        added
+    });
+    let left = |store: &mut dyn ClientStore| -> Vec<u32> {
+        let tx = begin(store);
+        let stored = |id: &&PreKeyId| tx.load_prekey(**id).expect("load").is_some();
+        added.iter().filter(stored).map(|id| id.get()).collect()
+    };
+    for (keep, expected) in [(6, vec![1, 2, 3, 4, 5, 6]), (4, vec![1, 4, 5, 6]), (0, vec![1, 4])] {
+        commit(store, |tx| tx.prune_prekeys(keep).expect("prune"));
+        assert_eq!(left(store), expected, "pruned to {keep}");
+    }
+    let counts = begin(store).prekey_counts().expect("counts");
+    assert_eq!(counts, PreKeyCounts { stored: 2, to_upload: 2, used: 0 }, "no message has used them");
+    let next = commit(store, |tx| tx.add_prekeys(&[key(7)]).expect("add"));
+    assert_eq!(numbers(&next), [7], "an id is not given again because its key was pruned");
 }
 
 /// A used key is erased and counted once; uploaded keys stay until they are used.

@@ -3,7 +3,7 @@
 use landbridge_signal::{PreKeyBundle, SessionRecord, TrustPolicy};
 
 use super::{begin, commit, incoming, key, keys, outgoing, peer, sample_account, signed};
-use crate::lineage::PREKEY_GAP;
+use crate::keybook::KEY_ID_GAP;
 use crate::{ClientStore, Lineage, Rollback, StoreError, StoreTx};
 
 /// What a store knows of its past comes back as it was written.
@@ -109,7 +109,12 @@ pub fn renewal_leaves_nothing_to_use_twice(store: &mut dyn ClientStore) {
     drop(tx);
     let more = commit(store, |tx| tx.add_prekeys(&[key(12)]).expect("prekeys"));
     let gap = u64::from(more[0].get()) - u64::from(ids[1].get());
-    assert!(gap >= PREKEY_GAP, "ids that may be out are passed over: {gap}");
+    assert!(gap >= KEY_ID_GAP, "ids that may be out are passed over: {gap}");
+    // Signed keys as well: one with the same id as a lost one would be taken for it.
+    let first = begin(store).next_signed_prekey_id().expect("next");
+    assert!(u64::from(first.get()) > KEY_ID_GAP, "{first:?}");
+    commit(store, |tx| tx.add_signed_prekey(&signed(first.get()), 60).expect("signed prekey"));
+    assert_eq!(begin(store).next_signed_prekey_id().expect("next").get(), first.get() + 1);
 }
 
 fn has_current(store: &mut dyn ClientStore) -> bool {

@@ -37,8 +37,9 @@ pub use inbox::{
     undecryptable_copies_are_counted_once,
 };
 pub use keys::{
-    lost_upload_offers_the_same_keys, prekey_ids_wrap_and_skip_stored_ones,
-    sessions_and_identities_round_trip, signed_prekeys_keep_old_halves, used_prekeys_are_gone,
+    handed_out_prekeys_are_pruned_oldest_first, lost_upload_offers_the_same_keys,
+    prekey_ids_wrap_and_skip_stored_ones, sessions_and_identities_round_trip, signed_prekeys_keep_old_halves,
+    used_prekeys_are_gone,
 };
 pub use lineage::{lineage_is_kept, renewal_leaves_nothing_to_use_twice, taking_back_renews};
 pub use lists::{
@@ -62,7 +63,7 @@ macro_rules! store_conformance {
         $crate::store_conformance! { @cases $empty =>
             dropped_transaction_leaves_no_trace committed_transaction_is_whole
             account_is_never_overwritten enlistment_moves wiping_leaves_history_only facts_round_trip
-            prekey_ids_wrap_and_skip_stored_ones lost_upload_offers_the_same_keys used_prekeys_are_gone
+            prekey_ids_wrap_and_skip_stored_ones lost_upload_offers_the_same_keys used_prekeys_are_gone handed_out_prekeys_are_pruned_oldest_first
             signed_prekeys_keep_old_halves sessions_and_identities_round_trip
             messages_are_stored_once unconfirmed_come_in_order undecryptable_copies_are_counted_once content_can_be_forgotten
             outbox_keeps_order states_end_the_same_in_any_order resend_sends_the_same_bytes sent_content_can_be_forgotten
@@ -215,7 +216,7 @@ fn change(tx: &mut dyn StoreTx) {
     tx.set_fact(FACT, None).expect("fact");
     let first = tx.prekeys_to_upload(1).expect("prekeys")[0].id;
     tx.remove_prekey(first).expect("prekey");
-    tx.reoffer_all().expect("reoffer");
+    tx.prune_prekeys(1).expect("prune");
     tx.mark_signed_uploaded(SignedPreKeyId::new(1).expect("id")).expect("signed prekey");
     tx.add_signed_prekey(&signed(2), 60).expect("signed prekey");
     let address = keys::address();

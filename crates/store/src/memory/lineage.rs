@@ -1,7 +1,7 @@
 //! The lineage in memory. Nobody opens such a store, so its epoch moves only when it is told to.
 
 use super::{Counter, MemoryTx};
-use crate::lineage::PREKEY_GAP;
+use crate::keybook::{KEY_ID_GAP, jump};
 use crate::{Lineage, LineageStore, OutState, StoreError};
 
 impl LineageStore for MemoryTx<'_> {
@@ -37,8 +37,9 @@ impl LineageStore for MemoryTx<'_> {
             row.uploaded = true;
             self.tables.prekeys.put(id, row);
         }
-        let next = self.tables.counter(Counter::NextPreKeyId).saturating_add(PREKEY_GAP);
+        let next = jump(self.tables.counter(Counter::NextPreKeyId), KEY_ID_GAP);
         self.tables.counters.put(Counter::NextPreKeyId, next);
+        self.tables.counters.put(Counter::NextSignedId, next);
         Ok(retired)
     }
 }

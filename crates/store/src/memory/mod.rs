@@ -50,6 +50,8 @@ impl ClientStore for MemoryStore {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Counter {
     NextPreKeyId,
+    /// Where the ids of signed keys go on, if not behind the newest one.
+    NextSignedId,
     UsedPreKeys,
     OwedSeq,
     TrailSeq,

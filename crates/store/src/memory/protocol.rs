@@ -121,15 +121,14 @@ impl PreKeyBook for MemoryTx<'_> {
         Ok(())
     }
 
-    fn reoffer_all(&mut self) -> Result<(), StoreError> {
-        let prekeys: Vec<_> = self.tables.prekeys.iter().map(|(id, row)| (*id, row.clone())).collect();
-        for (id, row) in prekeys {
-            self.tables.prekeys.put(id, PreKeyRow { uploaded: false, ..row });
-        }
-        let signed: Vec<_> =
-            self.tables.signed_prekeys.iter().map(|(seq, entry)| (*seq, entry.clone())).collect();
-        for (seq, entry) in signed {
-            self.tables.signed_prekeys.put(seq, SignedPreKeyEntry { uploaded: false, ..entry });
+    fn prune_prekeys(&mut self, keep: usize) -> Result<(), StoreError> {
+        let over = self.tables.prekeys.len().saturating_sub(keep);
+        let handed_out = |id: &PreKeyId| self.tables.prekeys.get(id).is_some_and(|row| row.uploaded);
+        let in_order = self.tables.prekey_order.iter().map(|(seq, id)| (*seq, *id));
+        let oldest: Vec<_> = in_order.filter(|(_, id)| handed_out(id)).take(over).collect();
+        for (seq, id) in oldest {
+            self.tables.prekeys.remove(&id);
+            self.tables.prekey_order.remove(&seq);
         }
         Ok(())
     }
@@ -145,8 +144,11 @@ impl PreKeyBook for MemoryTx<'_> {
 
     fn next_signed_prekey_id(&self) -> Result<SignedPreKeyId, StoreError> {
         let newest = self.tables.signed_prekeys.iter().next_back();
-        let next = newest.map_or(1, |(_, entry)| entry.key.id.next().get());
-        let id = free_id("signed prekey", next.into(), self.tables.signed_prekeys.len(), |id| {
+        let next = match (self.tables.counter(Counter::NextSignedId), newest) {
+            (0, Some((_, entry))) => entry.key.id.next().get().into(),
+            (next, _) => next,
+        };
+        let id = free_id("signed prekey", next, self.tables.signed_prekeys.len(), |id| {
             Ok(self.tables.signed_prekeys.iter().any(|(_, entry)| entry.key.id.get() == id))
         })?;
         Ok(SignedPreKeyId::new(id).unwrap_or(SignedPreKeyId::MAX))
@@ -160,6 +162,7 @@ impl PreKeyBook for MemoryTx<'_> {
         self.tables
             .signed_prekeys
             .put(seq, SignedPreKeyEntry { key: key.clone(), created_at, uploaded: false });
+        self.tables.counters.put(Counter::NextSignedId, 0);
         Ok(())
     }
 

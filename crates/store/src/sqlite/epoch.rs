@@ -38,25 +38,27 @@ impl SqliteStore {
             epoch = epoch.max(rollback.expected.unwrap_or(0));
             // A store without an account has nothing that could be used twice.
             if tx.account()?.is_some() {
-                tx.renew_sessions()?;
+                tx.renew_after(mark.filter(|mark| mark.store == store))?;
                 lineage.rollback.get_or_insert(rollback);
                 lineage.keys_due = true;
             }
         }
         lineage.epoch = epoch.saturating_add(1);
         tx.set_lineage(&lineage)?;
+        let mark = tx.mark()?;
         tx.finish()?;
-        self.tell(&Mark { store, epoch: lineage.epoch })
+        self.tell(&mark)
     }
 
     /// Begins a new epoch, so that a copy made before is an older one from now on.
     pub(super) fn advance_epoch(&mut self) -> Result<(), StoreError> {
         let mut tx = self.transaction()?;
-        let (store, mut lineage) = (tx.store_id()?, tx.lineage()?);
+        let mut lineage = tx.lineage()?;
         lineage.epoch = lineage.epoch.saturating_add(1);
         tx.set_lineage(&lineage)?;
+        let mark = tx.mark()?;
         tx.finish()?;
-        self.tell(&Mark { store, epoch: lineage.epoch })
+        self.tell(&mark)
     }
 
     pub(super) fn heard(&mut self) -> Result<Option<Mark>, StoreError> {

@@ -157,7 +157,7 @@ fn continued(tx: &mut SqliteTx<'_>, mark: Option<Mark>) -> Result<Mark, ExportEr
     let (store, mut lineage) = (tx.store_id()?, tx.lineage()?);
     let same = mark.filter(|mark| mark.store == store);
     if let (Some(_), Verdict::Older(rollback)) = (same, judge(store, lineage.epoch, same)) {
-        tx.renew_sessions()?;
+        tx.renew_after(same)?;
         lineage.epoch = lineage.epoch.max(rollback.expected.unwrap_or(0));
         lineage.rollback = Some(rollback);
         lineage.keys_due = true;
@@ -165,7 +165,7 @@ fn continued(tx: &mut SqliteTx<'_>, mark: Option<Mark>) -> Result<Mark, ExportEr
     lineage.handed_over = None;
     lineage.epoch = lineage.epoch.saturating_add(1);
     tx.set_lineage(&lineage)?;
-    Ok(Mark { store, epoch: lineage.epoch })
+    Ok(tx.mark()?)
 }
 
 fn schema(count: usize) -> u32 {

@@ -10,7 +10,12 @@ use crate::{PreKeyBook, PreKeyCounts, SignedPreKeyEntry, StoreError};
 const PREKEY: &str = "one-time prekey";
 const SIGNED: &str = "signed prekey";
 pub(super) const NEXT_PREKEY_ID: &str = "next_prekey_id";
+/// Where the ids of signed keys go on, if not behind the newest one.
+pub(super) const NEXT_SIGNED_ID: &str = "next_signed_prekey_id";
 pub(super) const USED_PREKEYS: &str = "used_prekeys";
+
+/// A commit that makes more keys than this counts for several.
+const KEYS_PER_COMMIT: usize = 512;
 
 pub(super) fn prekey_id(id: i64) -> Result<PreKeyId, StoreError> {
     PreKeyId::new(number(PREKEY, id)?)
@@ -57,6 +62,9 @@ impl PreKeyBook for SqliteTx<'_> {
             ids.push(id);
         }
         self.set_counter(NEXT_PREKEY_ID, next)?;
+        // The witness must not lag behind by more ids than are passed over after a rollback.
+        let weight = u32::try_from(keys.len() / KEYS_PER_COMMIT).unwrap_or(u32::MAX);
+        *self.commits = self.commits.saturating_add(weight);
         Ok(ids)
     }
 
@@ -80,9 +88,10 @@ impl PreKeyBook for SqliteTx<'_> {
         Ok(())
     }
 
-    fn reoffer_all(&mut self) -> Result<(), StoreError> {
-        self.run("mark prekeys", "UPDATE prekey SET uploaded = 0", [])?;
-        self.run("mark signed prekeys", "UPDATE signed_prekey SET uploaded = 0", []).map(drop)
+    fn prune_prekeys(&mut self, keep: usize) -> Result<(), StoreError> {
+        let sql = "DELETE FROM prekey WHERE seq IN (SELECT seq FROM prekey WHERE uploaded = 1 ORDER BY seq \
+                   LIMIT max(0, (SELECT count(*) FROM prekey) - ?1))";
+        self.run("delete old prekeys", sql, [rows(keep)]).map(drop)
     }
 
     fn prekey_counts(&self) -> Result<PreKeyCounts, StoreError> {
@@ -97,8 +106,11 @@ impl PreKeyBook for SqliteTx<'_> {
     fn next_signed_prekey_id(&self) -> Result<SignedPreKeyId, StoreError> {
         let newest = "SELECT id FROM signed_prekey ORDER BY seq DESC LIMIT 1";
         let newest: Option<i64> = self.one("read signed prekeys", newest, [], |row| row.get(0))?;
-        let next = newest.map(signed_prekey_id).transpose()?.map_or(1, |id| id.next().get());
-        let id = free_id(SIGNED, next.into(), self.count("SELECT count(*) FROM signed_prekey")?, |id| {
+        let next = match (self.counter(NEXT_SIGNED_ID)?, newest) {
+            (0, Some(id)) => signed_prekey_id(id)?.next().get().into(),
+            (next, _) => next,
+        };
+        let id = free_id(SIGNED, next, self.count("SELECT count(*) FROM signed_prekey")?, |id| {
             self.taken("SELECT 1 FROM signed_prekey WHERE id = ?1", id)
         })?;
         signed_prekey_id(id.into())
@@ -110,7 +122,7 @@ impl PreKeyBook for SqliteTx<'_> {
         let columns = (key.id.get(), key.key.as_bytes(), &key.signature[..], signed(created_at));
         match self.run("store a signed prekey", sql, columns)? {
             0 => Err(StoreError::KeyIdInUse { what: SIGNED, id: key.id.get() }),
-            _ => Ok(()),
+            _ => self.set_counter(NEXT_SIGNED_ID, 0),
         }
     }
 

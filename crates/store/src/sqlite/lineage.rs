@@ -2,9 +2,10 @@
 
 use landbridge_signal::SessionRecord;
 
-use super::keybook::NEXT_PREKEY_ID;
+use super::keybook::{NEXT_PREKEY_ID, NEXT_SIGNED_ID};
 use super::tx::{SqliteTx, signed, unsigned};
-use crate::lineage::PREKEY_GAP;
+use super::witness::Mark;
+use crate::keybook::{KEY_ID_GAP, KEY_ID_JUMP, jump};
 use crate::{Lineage, LineageStore, OutState, Rollback, StoreError};
 
 const LOST: StoreError = StoreError::Record { what: "lineage", source: None };
@@ -13,6 +14,28 @@ impl SqliteTx<'_> {
     /// What tells this store, and its imported continuation, from all others.
     pub(super) fn store_id(&self) -> Result<[u8; 16], StoreError> {
         self.one("read the store's id", "SELECT store_id FROM lineage", [], |row| row.get(0))?.ok_or(LOST)
+    }
+
+    /// What a witness has to remember of this state.
+    pub(super) fn mark(&self) -> Result<Mark, StoreError> {
+        let next = u32::try_from(self.counter(NEXT_PREKEY_ID)?).unwrap_or(0);
+        Ok(Mark { store: self.store_id()?, epoch: self.lineage()?.epoch, next_prekey_id: next })
+    }
+
+    /// Renews what may be older than what was sent. Where the witness knows how far the ids of keys had come, they go on there.
+    pub(super) fn renew_after(&mut self, mark: Option<Mark>) -> Result<(), StoreError> {
+        self.renew_sessions()?;
+        match mark {
+            Some(mark) => self.number_keys_from(mark.next_prekey_id.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the ids of keys to come go on behind those that may have been given since `next` was the next one.
+    pub(super) fn number_keys_from(&mut self, next: u64) -> Result<(), StoreError> {
+        let start = jump(next, KEY_ID_GAP);
+        self.set_counter(NEXT_PREKEY_ID, start)?;
+        self.set_counter(NEXT_SIGNED_ID, start)
     }
 }
 
@@ -68,7 +91,10 @@ impl LineageStore for SqliteTx<'_> {
         }
         self.run(DOING, "UPDATE outbox SET stanza = x'' WHERE state = ?1", [OutState::Pending.code()])?;
         self.run(DOING, "UPDATE prekey SET uploaded = 1", [])?;
-        self.set_counter(NEXT_PREKEY_ID, self.counter(NEXT_PREKEY_ID)?.saturating_add(PREKEY_GAP))?;
+        // The same state may be renewed more than once, each time knowing nothing of the others.
+        let random = "SELECT random() & 0x7fffffff";
+        let random = self.one(DOING, random, [], |row| row.get(0))?.map_or(0, unsigned) % KEY_ID_JUMP;
+        self.number_keys_from(jump(self.counter(NEXT_PREKEY_ID)?, random))?;
         Ok(retired)
     }
 }

@@ -144,11 +144,13 @@ impl SqliteStore {
         &self.path
     }
 
-    /// Moves the write-ahead log into the database file and empties it: what was deleted is then in neither.
+    /// Moves the write-ahead log into the database file and empties it: what was deleted is then in neither. It begins a new
+    /// epoch.
     ///
     /// # Errors
-    /// The backend fails; what was committed stays committed.
+    /// The backend or the witness fails; what was committed stays committed.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.advance_epoch()?;
         self.commits = 0;
         self.empty_log().map_err(|source| failed(&self.path, "empty its write-ahead log", source))
     }
@@ -229,7 +231,6 @@ impl std::fmt::Debug for SqliteStore {
 impl ClientStore for SqliteStore {
     fn begin(&mut self) -> Result<Box<dyn StoreTx + '_>, StoreError> {
         if self.commits >= COMMITS_PER_CHECKPOINT {
-            self.advance_epoch()?;
             self.checkpoint()?;
         }
         let Self { connection, path, commits, observer, .. } = self;

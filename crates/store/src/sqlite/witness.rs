@@ -10,6 +10,8 @@ pub struct Mark {
     pub store: [u8; 16],
     /// Its epoch.
     pub epoch: u64,
+    /// The id that its next one-time key would have got, so that a store that is put back gives none twice.
+    pub next_prekey_id: u32,
 }
 
 /// Why a witness could not be heard or told.
@@ -60,7 +62,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// What the file begins with.
-const TITLE: &str = "landbridge epoch 1";
+const TITLE: &str = "landbridge epoch 2";
 
 impl EpochWitness for FileWitness {
     fn read(&mut self) -> Result<Option<Mark>, WitnessError> {
@@ -73,7 +75,7 @@ impl EpochWitness for FileWitness {
 
     fn write(&mut self, mark: &Mark) -> Result<(), WitnessError> {
         let id: String = mark.store.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = format!("{TITLE}\n{id} {}\n", mark.epoch);
+        let text = format!("{TITLE}\n{id} {} {}\n", mark.epoch, mark.next_prekey_id);
         let temporary = with_suffix(&self.path, ".new");
         // Replaced as a whole. Should the power fail before the directory is written, the older mark comes back, which
         // raises no alarm.
@@ -84,12 +86,13 @@ impl EpochWitness for FileWitness {
 }
 
 fn parse(text: &str) -> Option<Mark> {
-    let (id, epoch) = text.strip_prefix(TITLE)?.strip_prefix('\n')?.strip_suffix('\n')?.split_once(' ')?;
+    let (id, rest) = text.strip_prefix(TITLE)?.strip_prefix('\n')?.strip_suffix('\n')?.split_once(' ')?;
+    let (epoch, next_prekey_id) = rest.split_once(' ')?;
     if id.len() != 32 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
     let store = u128::from_str_radix(id, 16).ok()?.to_be_bytes();
-    Some(Mark { store, epoch: epoch.parse().ok()? })
+    Some(Mark { store, epoch: epoch.parse().ok()?, next_prekey_id: next_prekey_id.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -103,7 +106,8 @@ mod tests {
         let mut witness = FileWitness::beside(&path);
         assert_eq!(witness.read().unwrap(), None);
         for epoch in [0, 1, u64::MAX] {
-            let mark = Mark { store: [0xa5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xff], epoch };
+            let store = [0xa5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0xff];
+            let mark = Mark { store, epoch, next_prekey_id: 0xff_ffff };
             witness.write(&mark).unwrap();
             assert_eq!(witness.read().unwrap(), Some(mark));
         }
