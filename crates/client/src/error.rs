@@ -448,6 +448,16 @@ impl Error {
         }
     }
 
+    /// Whether what was asked for will never work, so that it is done with. A store or a connection that fails says nothing of
+    /// that: what they were needed for is still to be done.
+    pub(crate) fn is_final(&self) -> bool {
+        let of_its_own = !matches!(
+            self,
+            Self::Store { .. } | Self::HandedOver { .. } | Self::Disconnected { .. } | Self::NotConnected
+        );
+        of_its_own && matches!(self.reaction(), Reaction::GiveUp | Reaction::FixRequest)
+    }
+
     /// What may stand in a log: as [`chain`](Self::chain), but nothing that names a person.
     pub(crate) fn for_log(&self) -> String {
         match self {

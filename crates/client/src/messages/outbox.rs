@@ -14,7 +14,7 @@ use landbridge_wire::Jid;
 
 use super::cipher::{Maker, address, chat_of};
 use super::has_session;
-use crate::error::{Error, Reaction};
+use crate::error::Error;
 use crate::event::Event;
 use crate::send_failure::SendFailure;
 use crate::session::Session;
@@ -217,7 +217,7 @@ async fn seal(session: &Arc<Session>, due: Due) -> Result<Option<Vec<u8>>, Error
     }
     match crate::keys::ensure_session(inner, &due.to).await {
         Ok(()) => {}
-        Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
+        Err(error) if error.is_final() => {
             let reason = error.to_string();
             let at = inner.clock.now();
             progress(session, &due.to, &id, Moved::Failed(reason), at).await?;

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::cipher::{Again, Maker, address, chat_of, store_failed};
 use super::has_session;
 use super::receive::{Receiver, Why};
-use crate::error::{Error, Reaction};
+use crate::error::Error;
 use crate::event::Event;
 use crate::session::Session;
 use crate::trust::Notice;
@@ -136,7 +136,7 @@ pub(crate) async fn run(session: Arc<Session>, mut jobs: mpsc::Receiver<RetryJob
         match answer(&session, wish).await {
             Ok(Some(stanza)) => session.write(stanza).await?,
             Ok(None) => {}
-            Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
+            Err(error) if error.is_final() => {
                 tracing::warn!(error = error.for_log(), "a message could not be encrypted anew");
             }
             Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {
@@ -171,7 +171,7 @@ pub(crate) async fn answer_held(session: &Arc<Session>, chat: &str) -> Result<()
         match answer(session, Wish { peer: peer.clone(), id, again, installation: None }).await {
             Ok(Some(stanza)) => session.write(stanza).await?,
             Ok(None) => {}
-            Err(error) if matches!(error.reaction(), Reaction::GiveUp | Reaction::FixRequest) => {
+            Err(error) if error.is_final() => {
                 tracing::warn!(error = error.for_log(), "a message could not be encrypted anew");
             }
             Err(error @ (Error::Store { .. } | Error::Disconnected { .. } | Error::NotConnected)) => {

@@ -11,6 +11,7 @@
 
 pub mod partner;
 mod phone;
+pub mod world;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
