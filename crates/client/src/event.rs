@@ -130,8 +130,8 @@ pub enum Event {
         sending: Sending,
     },
     /// The store is older than it should be: a backup was put back, or a file copied. Every session is begun anew before
-    /// anything is sent, so no key is used twice; what happened after the copy was made is not known here, and messages that
-    /// were taken from the mailbox since are gone. Confirmed, as a message is, when the next event is asked for.
+    /// anything is sent and new keys are uploaded, so no key is used or offered twice; what happened after the copy was made is
+    /// not known here, and messages that were taken from the mailbox since are gone. What it costs: `docs/export.md`. Confirmed, as a message is, when the next event is asked for.
     StoreRolledBack {
         /// How far the store has come.
         found: u64,

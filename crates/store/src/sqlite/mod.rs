@@ -59,7 +59,8 @@ const COMMITS_PER_CHECKPOINT: u32 = 64;
 ///
 /// A store that is older than what was sent with it would use keys twice. So it counts its *epochs* (each opening, each closing,
 /// every 64 commits), and an [`EpochWitness`] outside of it remembers the last one. A store that is opened with less, or without
-/// a witness that knows it, renews every session before it is given to anybody, and its [`Lineage`](crate::Lineage) says so.
+/// a witness that knows it, renews every session before it is given to anybody, lets the ids of new keys go on behind the last one that
+/// the witness knows of, and its [`Lineage`](crate::Lineage) says so.
 ///
 /// | noticed | not noticed |
 /// |---|---|
