@@ -326,12 +326,12 @@ async fn after_30_days_one_call_enlists_anew_and_keys_sessions_and_messages_stay
     assert_eq!((after.identity, after.registration_id), (before.identity, before.registration_id));
     assert_eq!(
         (after.to_upload, after.one_time),
-        (after.one_time, before.one_time - 1),
-        "the server has forgotten every key"
+        (0, before.one_time - 1),
+        "the server may have given them away before it forgot them"
     );
     let mut conn = server.connect(&client).await;
     assert_eq!(conn.login.account_id, 777);
-    assert_eq!(conn.uploads.len(), 1, "the keys go first");
+    assert_eq!(conn.uploads.len(), 1, "new keys go first");
     loop {
         match conn.next().await {
             ClientStanza::Message(message) => {

@@ -62,7 +62,7 @@ async fn run_enlists_again_when_the_account_is_forgotten() {
     conn.until_closed().await;
     let mut conn = server.accept().await;
     conn.send(&LoginFailure::new(FailureReason::LoggedOut).to_node(&conn.profile)).await;
-    // A new account number, and every key again, the same ones.
+    // A new account number, and new keys: the server may have given away the old ones.
     let mut conn = server.accept().await;
     assert_eq!(conn.login.account_id, 777);
     conn.send(&Success::at(now()).to_node(&conn.profile)).await;
@@ -70,7 +70,8 @@ async fn run_enlists_again_when_the_account_is_forgotten() {
     let ClientStanza::Request { request: ClientRequest::UploadKeys(again), .. } = &upload else {
         panic!("{upload:?}")
     };
-    assert_eq!(**again, uploaded);
+    assert_eq!((again.identity, again.prekeys.len()), (uploaded.identity, uploaded.prekeys.len()));
+    assert!(again.prekeys.iter().all(|key| uploaded.prekeys.iter().all(|old| old.id != key.id)));
     assert_eq!(seen.lock().unwrap().len(), 1);
     // Not twice in an hour.
     conn.send(&StreamError::Removed { code: None }.to_node(&conn.profile)).await;

@@ -23,10 +23,11 @@ use landbridge::noise::{
 use landbridge::proto::login::{InteropClaims, LoginClaims, check_login};
 use landbridge::signal::{IdentityKeyPair, SignedPreKey};
 use landbridge::stanza::blocklist::Blocklist;
+use landbridge::stanza::codes::IqErrorCode;
 use landbridge::stanza::keys::UploadKeys;
 use landbridge::stanza::liveness::Pong;
 use landbridge::stanza::stream::Success;
-use landbridge::stanza::{ClientRequest, ClientStanza, Profile, Request};
+use landbridge::stanza::{ClientRequest, ClientStanza, IqError, Profile, Request};
 use landbridge::store::{Account, ClientStore, Enlistment, MemoryStore};
 use landbridge::transport::Stream;
 use landbridge::transport::memory::{self, MemoryListener, MemoryTransport};
@@ -173,6 +174,9 @@ impl Server {
             let stanza = conn.stanza().await?;
             let active =
                 matches!(&stanza, ClientStanza::Request { request: ClientRequest::SetActive(_), .. });
+            if conn.knows_no_keys(&stanza).await {
+                continue;
+            }
             if !conn.serve(&stanza).await {
                 assert_eq!(stanza, ClientStanza::End, "before active");
                 return None;
@@ -294,6 +298,15 @@ impl Conn {
             _ => return false,
         };
         self.send(&answer).await;
+        true
+    }
+
+    /// Answers a request for the digest: an upload whose answer was lost has not arrived. Whether it was one.
+    pub async fn knows_no_keys(&mut self, stanza: &ClientStanza) -> bool {
+        let ClientStanza::Request { id, request: ClientRequest::DigestKeys(_), .. } = stanza else {
+            return false;
+        };
+        self.send(&IqError::new(IqErrorCode::ItemNotFound).to_node(id)).await;
         true
     }
 
