@@ -5,12 +5,15 @@
 //! connection asks again when it is answered) for rates, and open (requests at fixed times, counted from when they were
 //! due) for delays.
 //!
+//! The last part puts one and then two servers over the same PostgreSQL and NATS.
+//!
 //! `cargo xtask bench partner`, or after a release build of the program:
 //! `cargo run --release --package landbridge-cli --example partner_load [SECONDS [GIB]]`
 
 mod load;
 mod media;
 mod servers;
+mod several;
 
 use std::error::Error;
 use std::hint::black_box;
@@ -24,7 +27,7 @@ use landbridge_enlist::jwt::{self, Claims, Profile, RsaSigner, Verifier};
 use landbridge_enlist::{UserIdentifier, generate_rsa_pem};
 
 use crate::load::{Http, Load};
-use crate::servers::{Nginx, Partner, Process};
+use crate::servers::{Nginx, Partner, Process, Settings};
 
 pub(crate) type Failed = Box<dyn Error + Send + Sync>;
 
@@ -40,7 +43,8 @@ async fn main() -> Result<(), Failed> {
     let signer = RsaSigner::from_pkcs8_pem(&generate_rsa_pem(&mut rand::rng())?)?;
     let keys = servers::serve_keys(jwks::to_json([signer.public_key()])).await?;
     let dir = tempfile::tempdir()?;
-    let partner = Partner::start(dir.path(), &keys, USERS).await?;
+    let alone = Settings { dir: dir.path(), keys_url: &keys, users: USERS, engines: "", base_url: None };
+    let partner = Partner::start(alone).await?;
     let nginx = Nginx::start(dir.path()).await?;
 
     let bearer = jwt::issue(&signer, &Claims::push(partner.base_url.as_str(), now()))?;
@@ -71,7 +75,9 @@ async fn main() -> Result<(), Failed> {
     }
     println!();
     media::compare(&partner, &nginx, seconds).await?;
-    media::memory(&partner, gib << 30).await
+    media::memory(&partner, gib << 30).await?;
+    drop((partner, nginx));
+    several::compare(dir.path(), &keys, &signer, seconds).await
 }
 
 /// Measures one call, prints its row, gives requests per second of the server's processor time.

@@ -65,16 +65,31 @@ pub(crate) struct Partner {
     pub(crate) base_url: String,
 }
 
+/// What a partner server is told besides where it listens.
+pub(crate) struct Settings<'a> {
+    /// Its data directory is made in this one.
+    pub(crate) dir: &'a Path,
+    pub(crate) keys_url: &'a str,
+    pub(crate) users: usize,
+    /// Tables of the file, of engines in place of the data directory.
+    pub(crate) engines: &'a str,
+    /// Where the clients and WhatsApp go to; by default the server itself.
+    pub(crate) base_url: Option<&'a str>,
+}
+
 impl Partner {
-    pub(crate) async fn start(dir: &Path, keys_url: &str, users: usize) -> Result<Self, Failed> {
+    pub(crate) async fn start(settings: Settings<'_>) -> Result<Self, Failed> {
+        let Settings { dir, keys_url, users, engines, base_url } = settings;
         let (addr, admin) = (free()?, free()?);
-        let base_url = format!("http://{addr}");
+        let base_url = base_url.map_or_else(|| format!("http://{addr}"), str::to_owned);
+        let dir = dir.join(format!("partner-{}", addr.port()));
+        fs::create_dir_all(&dir)?;
         let mut config = format!(
-            "[partner]\naddr = \"{addr}\"\nadmin_addr = \"{admin}\"\ndata = \"{}\"\ninsecure_dev_auth = true\n\
-             tokens_per_hour = 4294967295\n\
+            "[partner]\naddr = \"{addr}\"\nadmin_addr = \"{admin}\"\nbase_url = \"{base_url}\"\ndata = \"{}\"\n\
+             insecure_dev_auth = true\ntokens_per_hour = 4294967295\n\
              [partner.media]\nmax_bytes = 17179869194\nquota_per_day = 68719476736\nquota_stored = 68719476736\n\
-             [partner.push]\nkeys_url = \"{keys_url}\"\nper_second = 1000000\n[partner.dev_users]\n",
-            dir.join("partner").display()
+             [partner.push]\nkeys_url = \"{keys_url}\"\nper_second = 1000000\n{engines}\n[partner.dev_users]\n",
+            dir.join("data").display()
         );
         for n in 0..users {
             config += &format!("session{n} = \"user{n}\"\n");
