@@ -82,6 +82,13 @@ pub(crate) async fn raw(addr: SocketAddr, bytes: &[u8]) -> Answer {
     parse(&read_all(&mut stream).await)
 }
 
+/// Sends bytes and reads until the server closes, while more could be sent.
+pub(crate) async fn raw_open(addr: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    String::from_utf8(read_all(&mut stream).await).unwrap()
+}
+
 pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
     let reading = async {
