@@ -1,22 +1,26 @@
 //! What can go wrong, and what to do about it.
 
+mod ending;
+mod reaction;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use landbridge_enlist::{ProtocolFault, Refusal};
-use landbridge_noise::{FrameError, HandshakeError, OpenError, SealError};
+use landbridge_noise::HandshakeError;
 use landbridge_signal::{BundleError, EncryptError};
-use landbridge_stanza::codes::{IqErrorCode, IqReaction};
-use landbridge_stanza::stream::{LoginFailure, StreamError};
+use landbridge_stanza::stream::LoginFailure;
 use landbridge_stanza::{IqError, StanzaError};
 #[cfg(feature = "export")]
 use landbridge_store::ExportError;
 use landbridge_store::StoreError;
 use landbridge_transport::TransportError;
-use landbridge_wire::{DecodeError, EncodeError, Jid};
+use landbridge_wire::{EncodeError, Jid};
 
 use crate::token::TokenError;
+pub use ending::Ending;
+pub use reaction::Reaction;
 
 /// Why an operation of the client did not succeed.
 ///
@@ -246,161 +250,7 @@ fn reason_of(failure: &LoginFailure) -> String {
     failure.reason.map(|reason| format!(" with reason {reason}")).unwrap_or_default()
 }
 
-/// How a connection ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Ending {
-    /// The application asked for it, or dropped the client.
-    #[error("the client closed the connection")]
-    Requested,
-    /// The server ended the stream in order.
-    #[error("the server ended the stream")]
-    ServerEnded,
-    /// The server closed without a word.
-    #[error("the server closed the connection")]
-    Closed,
-    /// The server gave the stream up.
-    #[error("the server gave the stream up: {error:?}")]
-    StreamError {
-        /// What it said.
-        error: StreamError,
-    },
-    /// The server refused a login that it had accepted before.
-    #[error("the server withdrew the login")]
-    LoginWithdrawn {
-        /// What it said.
-        failure: Box<LoginFailure>,
-        /// What the profile says about it.
-        reaction: Reaction,
-    },
-    /// An earlier login of this client was late, and its connection took the place of this one.
-    #[error("an earlier login of this client took the connection's place")]
-    ReplacedByOurselves,
-    /// A ping was not answered.
-    #[error("the server did not answer a ping within {} s", after.as_secs())]
-    PingTimeout {
-        /// How long the answer was waited for.
-        after: Duration,
-    },
-    /// Reading failed.
-    #[error("reading from the server failed")]
-    Read {
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Writing failed.
-    #[error("writing to the server failed")]
-    Write {
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// A frame is longer than the protocol allows.
-    #[error("the server sent a frame that cannot be")]
-    Frame {
-        /// Why.
-        #[source]
-        source: FrameError,
-    },
-    /// A frame does not decrypt: broken stream, or somebody in between.
-    #[error("the server sent a frame that does not open")]
-    Open {
-        /// Why.
-        #[source]
-        source: OpenError,
-    },
-    /// No more frames can be sealed on this connection.
-    #[error("a frame could not be sealed")]
-    Seal {
-        /// Why.
-        #[source]
-        source: SealError,
-    },
-    /// A frame opened and holds no stanza.
-    #[error("the server sent a frame that holds no stanza")]
-    Decode {
-        /// Why, and at which byte.
-        #[source]
-        source: DecodeError,
-    },
-    /// The store failed while something that was received had to be kept. It was not acknowledged and comes again.
-    #[error("what the server sent could not be stored")]
-    Store {
-        /// Why.
-        #[source]
-        source: StoreError,
-    },
-    /// A stanza of ours could not be encoded.
-    #[error("an answer could not be encoded")]
-    Encode {
-        /// Why.
-        #[source]
-        source: EncodeError,
-    },
-}
-
-/// What to do about an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reaction {
-    /// The same again after this time. [`Duration::ZERO`]: at once.
-    RetryAfter(Duration),
-    /// Fetch a fresh token, then the same again.
-    NewToken,
-    /// [`Client::enlist`](crate::Client::enlist) again, with the keys that are there, then the same again.
-    Reenlist,
-    /// Only the user or a push may ask again: the account is in use elsewhere.
-    AskUser,
-    /// The request itself is wrong: change it.
-    FixRequest,
-    /// Nothing helps but people: tell the user, or report it.
-    GiveUp,
-}
-
-const RETRY: Reaction = Reaction::RetryAfter(Duration::from_secs(1));
-
 impl Error {
-    /// What to do about it.
-    pub fn reaction(&self) -> Reaction {
-        match self {
-            Self::NotEnlisted | Self::EnlistmentLapsed => Reaction::Reenlist,
-            Self::Setup { .. }
-            | Self::OtherAccount
-            | Self::BadIdentity { .. }
-            | Self::BadAddress { .. }
-            | Self::Content { .. }
-            | Self::NoSuchMessage
-            | Self::Encode { .. }
-            | Self::AlreadyConnected => Reaction::FixRequest,
-            Self::EnlistmentRefused { retry_after: Some(seconds), .. } => {
-                Reaction::RetryAfter(Duration::from_secs(*seconds))
-            }
-            Self::EnlistmentRefused { .. } | Self::EnlistmentProtocol { .. } => Reaction::GiveUp,
-            Self::EnlistmentUnreachable { .. } => Reaction::RetryAfter(Duration::from_secs(60)),
-            Self::Token { source } => token_reaction(source),
-            Self::Handshake { source } => handshake_reaction(source),
-            Self::LoginRefused { reaction, .. } => *reaction,
-            Self::Disconnected { ending } => ending.reaction(),
-            Self::Refused { source, .. } => iq_reaction(source),
-            Self::NotConnected
-            | Self::Transport { .. }
-            | Self::ClosedEarly { .. }
-            | Self::Io { .. }
-            | Self::TimedOut { .. } => RETRY,
-            Self::BadAnswer { .. } | Self::NoKeys { .. } | Self::BadKeys { .. } | Self::Encrypt { .. } => {
-                Reaction::GiveUp
-            }
-            Self::SendingHeld { .. } | Self::OtherIdentity { .. } => Reaction::AskUser,
-            Self::HandedOver { .. } => Reaction::AskUser,
-            #[cfg(feature = "export")]
-            Self::Export { source: ExportError::Store { source } } => store_reaction(source),
-            #[cfg(feature = "export")]
-            Self::Export { .. } => Reaction::FixRequest,
-            Self::Store { source } => store_reaction(source),
-        }
-    }
-
     /// A stable name for machines: never changes its meaning.
     pub fn code(&self) -> &'static str {
         match self {
@@ -485,71 +335,6 @@ impl Error {
     }
 }
 
-impl Ending {
-    /// What to do about it; the automatic mode does the same.
-    pub fn reaction(&self) -> Reaction {
-        match self {
-            Self::Requested => Reaction::AskUser,
-            Self::StreamError { error } => stream_reaction(error),
-            Self::LoginWithdrawn { reaction, .. } => *reaction,
-            Self::Store { source } => store_reaction(source),
-            Self::Encode { .. } => Reaction::GiveUp,
-            _ => RETRY,
-        }
-    }
-}
-
-fn stream_reaction(error: &StreamError) -> Reaction {
-    match error {
-        StreamError::Restart => Reaction::RetryAfter(Duration::ZERO),
-        StreamError::Replaced => Reaction::AskUser,
-        StreamError::Removed { .. } => Reaction::Reenlist,
-        StreamError::Token { .. } => Reaction::NewToken,
-        StreamError::RateLimited => Reaction::RetryAfter(Duration::from_secs(32)),
-        _ => RETRY,
-    }
-}
-
-fn token_reaction(error: &TokenError) -> Reaction {
-    match error {
-        TokenError::Denied { .. } => Reaction::AskUser,
-        TokenError::Unavailable { retry_after, .. } => {
-            Reaction::RetryAfter(Duration::from_secs(retry_after.unwrap_or(5)))
-        }
-        TokenError::Unreachable { .. } | TokenError::Other { .. } => RETRY,
-        TokenError::Malformed { .. } => Reaction::GiveUp,
-    }
-}
-
-fn handshake_reaction(error: &HandshakeError) -> Reaction {
-    match error {
-        // A wrong clock, here or there, is set right some time.
-        HandshakeError::Certificate { source } if source.is_about_time() => {
-            Reaction::RetryAfter(Duration::from_secs(3_600))
-        }
-        HandshakeError::Certificate { .. }
-        | HandshakeError::TrustMismatch
-        | HandshakeError::PayloadTooLarge { .. } => Reaction::GiveUp,
-        _ => RETRY,
-    }
-}
-
-fn iq_reaction(error: &IqError) -> Reaction {
-    match error.code.reaction() {
-        IqReaction::RetryOnce | IqReaction::RetryThrice | IqReaction::UsePart => RETRY,
-        IqReaction::Wait => Reaction::RetryAfter(Duration::from_secs(error.backoff.unwrap_or(5))),
-        _ if error.code == IqErrorCode::BadRequest => Reaction::FixRequest,
-        _ => Reaction::GiveUp,
-    }
-}
-
-fn store_reaction(error: &StoreError) -> Reaction {
-    match error {
-        StoreError::Full | StoreError::InUse { .. } | StoreError::HandedOver { .. } => Reaction::AskUser,
-        _ => Reaction::GiveUp,
-    }
-}
-
 impl From<StoreError> for Error {
     fn from(source: StoreError) -> Self {
         match source {
@@ -559,19 +344,7 @@ impl From<StoreError> for Error {
     }
 }
 
-impl From<StoreError> for Ending {
-    fn from(source: StoreError) -> Self {
-        Self::Store { source }
-    }
-}
-
 impl From<EncodeError> for Error {
-    fn from(source: EncodeError) -> Self {
-        Self::Encode { source }
-    }
-}
-
-impl From<EncodeError> for Ending {
     fn from(source: EncodeError) -> Self {
         Self::Encode { source }
     }
