@@ -53,7 +53,6 @@ mod problem;
 mod push;
 mod rate;
 mod remembered;
-mod rest;
 mod routes;
 mod scan_guard;
 mod senders;

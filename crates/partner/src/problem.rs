@@ -28,6 +28,10 @@ pub(crate) enum Problem {
     Timeout,
     /// A target that is too long.
     TargetTooLong,
+    /// An expectation that nobody here can meet.
+    Expectation,
+    /// Another version of HTTP.
+    HttpVersion,
     /// Header fields that are too many or too long.
     FieldsTooLarge,
     UnsupportedMediaType,
@@ -73,6 +77,18 @@ impl Problem {
             Self::TargetTooLong => {
                 (StatusCode::URI_TOO_LONG, "bad-request", "Bad request", Some("the target is too long"))
             }
+            Self::Expectation => (
+                StatusCode::EXPECTATION_FAILED,
+                "bad-request",
+                "Bad request",
+                Some("nothing is expected of this server but 100-continue"),
+            ),
+            Self::HttpVersion => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "bad-request",
+                "Bad request",
+                Some("the version of HTTP is none that is spoken here"),
+            ),
             Self::FieldsTooLarge => (
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "bad-request",
@@ -190,7 +206,9 @@ pub(crate) fn refused(status: StatusCode) -> axum::http::Response<Bytes> {
     let problem = match status {
         StatusCode::URI_TOO_LONG => Problem::TargetTooLong,
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Problem::FieldsTooLarge,
-        _ => Problem::BadRequest("the request can be read in two ways"),
+        StatusCode::EXPECTATION_FAILED => Problem::Expectation,
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED => Problem::HttpVersion,
+        _ => Problem::BadRequest("the request is malformed or can be read in two ways"),
     };
     let id = new_id();
     let mut answer = axum::http::Response::new(Bytes::from(problem.document(&id)));

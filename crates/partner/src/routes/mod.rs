@@ -29,7 +29,6 @@ use crate::problem::{self, Problem};
 use crate::push::{Bearers, Bucket, Presence, UnknownUser};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
-use crate::rest;
 use crate::scan_guard::ScanGuard;
 use crate::store::Store;
 use crate::wake::{Dispatcher, WakeHub, WakeKind, WebPushConfig};
@@ -96,7 +95,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(fetch::fallback)
         .method_not_allowed_fallback(|| async { Problem::MethodNotAllowed })
         .layer(axum::middleware::from_fn(problem::finish))
-        .layer(axum::middleware::from_fn(rest::read))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app.metrics), observe::request))
         .with_state(app)
 }

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service;
 
+use super::body::RequestBody;
 use super::guard::{Guarded, Watch};
 use super::service::Guard;
 use super::stalls::Stalls;
@@ -27,6 +29,9 @@ const PENDING_RESETS: usize = 20;
 const ERROR_RESETS: usize = 200;
 /// HTTP/2: bytes of a stream that wait to be sent.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// Fields for which hyper needs no memory of its own.
+const HYPER_FIELDS: usize = 100;
 
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -44,7 +49,7 @@ pub(super) async fn accept<S, B>(
     limits: Arc<HttpLimits>,
     closed: watch::Receiver<()>,
 ) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -86,12 +91,13 @@ async fn serve_one<T, S, B>(
     mut closed: watch::Receiver<()>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let begun = Instant::now();
     let sniffed = tokio::select! {
         sniffed = tokio::time::timeout(limits.first_byte, sniff(stream)) => sniffed,
         _ = closed.changed() => return,
@@ -109,21 +115,24 @@ async fn serve_one<T, S, B>(
         }
     };
     let watch = Arc::new(Watch::default());
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits));
+    let io =
+        TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits, begun));
     let stalls = Arc::<Stalls>::default();
     let watched = (protocol == Protocol::Http2).then(|| Arc::clone(&stalls));
     let service = Guard::new(service, peer, watch, watched, Arc::clone(&limits));
     let outcome = match protocol {
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
+            if limits.header_fields > HYPER_FIELDS {
+                builder.max_headers(limits.header_fields);
+            }
             builder
                 .timer(TokioTimer::new())
                 // The guard below hyper tells a half header from an idle connection; hyper's one timer for both is
                 // the wider of the two.
                 .header_read_timeout(limits.idle.max(limits.header))
-                // Twice the limits: what is only somewhat too large is answered by whoever knows how.
-                .max_buf_size(limits.header_block.saturating_mul(2).max(8 * 1024))
-                .max_headers(limits.header_fields.saturating_mul(2));
+                // hyper sees heads that are within the limits already; it asks for 8,192 at least.
+                .max_buf_size(limits.header_block.saturating_mul(2).max(8 * 1024));
             let connection = builder.serve_connection(io, service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -142,6 +151,7 @@ async fn serve_one<T, S, B>(
                 .max_pending_accept_reset_streams(PENDING_RESETS)
                 .max_local_error_reset_streams(ERROR_RESETS)
                 .max_send_buf_size(SEND_BUFFER)
+                // Twice the limit: what is only somewhat too large is answered by whoever knows how.
                 .max_header_list_size(
                     u32::try_from(limits.header_block.saturating_mul(2)).unwrap_or(u32::MAX),
                 );

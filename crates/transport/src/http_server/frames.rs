@@ -85,6 +85,7 @@ pub(super) struct FrameScanner {
     since: Option<Instant>,
     counts: Counts,
     last_stream: u32,
+    goodbye: bool,
 }
 
 #[derive(Debug, Default)]
@@ -113,6 +114,7 @@ impl FrameScanner {
             since: None,
             counts: Counts::default(),
             last_stream: 0,
+            goodbye: false,
         }
     }
 
@@ -176,7 +178,10 @@ impl FrameScanner {
             kind::RST_STREAM => (&mut counts.resets, RESETS, Flood::Resets),
             kind::SETTINGS => (&mut counts.settings, SETTINGS, Flood::Settings),
             kind::PING => (&mut counts.pings, PINGS, Flood::Pings),
-            kind::GOAWAY => return None,
+            kind::GOAWAY => {
+                self.goodbye = true;
+                return None;
+            }
             // PRIORITY is deprecated (RFC 9113, 5.3.2), but browsers send some of it.
             _ => (&mut counts.idle, IDLE, Flood::Idle),
         };
@@ -187,6 +192,11 @@ impl FrameScanner {
     /// Whether a frame may begin here.
     pub(super) fn at_boundary(&self) -> bool {
         self.preface == 0 && self.filled == 0 && self.left == 0
+    }
+
+    /// Whether GOAWAY was among them.
+    pub(super) fn has_said_goodbye(&self) -> bool {
+        self.goodbye
     }
 
     /// The frame that tells the sender of these frames to calm down; what it sent later was not looked at.

@@ -9,11 +9,16 @@
 //! - does not read what it asked for within [`HttpLimits::stall`], on the socket or on an HTTP/2 stream;
 //! - floods it with HTTP/2 frames that cost nothing to send: it is told to calm down first;
 //!
-//! answers 431 to header blocks that are too large, 414 to request lines that are too long, and 400 to requests that two
-//! readers may take for different ones (two lengths, bare line feeds, folded lines, other codings than `chunked`, not
-//! one `Host`); ends a connection after a request with `Transfer-Encoding`, so that
-//! nothing can hide behind its body; and takes no more than [`HttpLimits::connections`] at once. Limits on bodies are
-//! the router's: it knows which routes take uploads.
+//! answers 431 to header blocks that are too large, 414 to request lines that are too long, 505 to other versions, 417 to
+//! expectations that it does not know, and 400 to what is no request and to requests that two readers may take for
+//! different ones (two lengths, bare line feeds, folded lines, other codings than `chunked`, not one `Host`, a target that
+//! contradicts it), all in the form that [`HttpLimits::refuse`] gives; ends a connection after a request with
+//! `Transfer-Encoding`, so that nothing can hide behind its body; and takes no more than [`HttpLimits::connections`] at
+//! once. Limits on bodies are the router's: it knows which routes take uploads.
+//!
+//! An answer that is given before its request has come to the end waits for nothing and gets lost with nothing: of the
+//! body up to 64 KiB are read behind it, so that the connection can go on; with more to come the connection ends, after
+//! what is under way has been read for a while.
 //!
 //! The service is any [`tower_service::Service`], such as an axum `Router`. Who called is in the request's extensions
 //! as [`PeerAddr`] (in axum: `Extension<PeerAddr>`).
@@ -31,6 +36,7 @@
 //! # Ok(()) }
 //! ```
 
+mod body;
 mod connection;
 mod frames;
 mod guard;
@@ -40,6 +46,8 @@ mod stalls;
 #[cfg(feature = "tls-server")]
 mod tls;
 
+pub use body::RequestBody;
+pub use head::{HeadLimits, HeadScanner, Refusal};
 #[cfg(feature = "tls-server")]
 pub use tls::{Certificates, Reloaded, TlsError, TlsVersions};
 
@@ -51,7 +59,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -63,7 +71,8 @@ use tower_service::Service;
 pub struct HttpLimits {
     /// From the connection to the first bytes that tell the protocol. 5 s.
     pub first_byte: Duration,
-    /// From the first to the last byte of a header block. 10 s.
+    /// From the first to the last byte of a header block; for the first one of a connection, from the connection's
+    /// beginning. 10 s.
     pub header: Duration,
     /// Without a byte in either direction; pings and settings of HTTP/2 do not count. 75 s. Handlers that take longer
     /// must send something meanwhile.
@@ -84,8 +93,8 @@ pub struct HttpLimits {
     pub request_line: usize,
     /// HTTP/2: requests at once on a connection. 128.
     pub streams: u32,
-    /// The answer to a request that does not reach the service: 400 if two readers may take it for different ones, 414,
-    /// 431. Without a body. What is no request at all, and what is more than twice too large, is answered without asking.
+    /// The answer to a request that does not reach the service: 400, 414, 417, 431 or 505. Without a body. In HTTP/2, a
+    /// header list that is more than twice too large is answered without asking.
     pub refuse: fn(StatusCode) -> Response<Bytes>,
 }
 
@@ -186,7 +195,7 @@ pub fn serve<S, B>(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<ServerHandle>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -209,7 +218,7 @@ pub fn serve_tls<S, B>(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<ServerHandle>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -234,7 +243,7 @@ fn start<S, B>(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<ServerHandle>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -264,7 +273,7 @@ async fn run<S, B>(
     stop: impl Future<Output = ()> + Send,
 ) -> Drained
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data = Bytes> + Send + 'static,
