@@ -52,7 +52,8 @@ pub struct PostgresConfig {
     /// Connections at most (ASSUMED: 16).
     #[serde(default = "default_pool")]
     pub pool: usize,
-    /// Roots that are believed instead of the system's, in PEM.
+    /// Roots that are believed instead of the system's, in PEM. With it, TLS is demanded from this machine, too, unless the URL
+    /// has an `sslmode`.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// The key that signing keys are sealed with: 32 bytes in base64, mode 0600.

@@ -1,5 +1,5 @@
-//! PostgreSQL, the object store and NATS are killed and come back while two servers are under load: every answer is a
-//! success or "come back later", and nothing that was acknowledged is lost.
+//! PostgreSQL, the object store and NATS, each a process of its own, get SIGKILL and come back while two servers are under load
+//! every answer is a success or "come back later", and nothing that was acknowledged is lost.
 //!
 //! `LANDBRIDGE_OUTAGES` says how many kills there are, `LANDBRIDGE_SEED` which; both are printed. What is killed when, and what is
 //! asked, follows from the seed; how requests interleave does not.
@@ -21,7 +21,7 @@ use common::whatsapp::WhatsApp;
 use landbridge_engines::{
     NatsConfig, NatsSwitchboard, ObjectBlobs, ObjectsConfig, PostgresConfig, PostgresStore,
 };
-use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
+use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3Process, SECRET_KEY, serve_if_asked};
 use landbridge_localservices::{Fsync, Nats, Postgres};
 use landbridge_partner::media::MediaConfig;
 use landbridge_partner::store::{Users as _, WakeTargets as _};
@@ -107,7 +107,7 @@ struct World {
 
 struct Services {
     postgres: Postgres,
-    s3: S3,
+    s3: S3Process,
     nats: Nats,
     _secret: tempfile::NamedTempFile,
 }
@@ -117,9 +117,9 @@ fn digest(bytes: &[u8]) -> Vec<u8> {
 }
 
 async fn start(users: usize) -> (Services, World) {
-    let (postgres, nats) =
-        tokio::task::block_in_place(|| (Postgres::start(Fsync::On).unwrap(), Nats::start().unwrap()));
-    let s3 = S3::start().await.unwrap();
+    let (postgres, s3, nats) = tokio::task::block_in_place(|| {
+        (Postgres::start(Fsync::On).unwrap(), S3Process::start().unwrap(), Nats::start().unwrap())
+    });
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), SECRET_KEY).unwrap();
     let services = Services { postgres, s3, nats, _secret: secret };
@@ -333,20 +333,21 @@ impl World {
 }
 
 impl Services {
-    async fn kill(&mut self, service: usize) {
-        match service {
-            0 => tokio::task::block_in_place(|| self.postgres.kill().unwrap()),
-            1 => self.s3.stop().await,
-            _ => tokio::task::block_in_place(|| self.nats.kill().unwrap()),
-        }
+    /// Each is a process, and gets SIGKILL.
+    fn kill(&self, service: usize) {
+        tokio::task::block_in_place(|| match service {
+            0 => self.postgres.kill().unwrap(),
+            1 => self.s3.kill().unwrap(),
+            _ => self.nats.kill().unwrap(),
+        });
     }
 
-    async fn restart(&mut self, service: usize) {
-        match service {
-            0 => tokio::task::block_in_place(|| self.postgres.restart().unwrap()),
-            1 => self.s3.restart().await.unwrap(),
-            _ => tokio::task::block_in_place(|| self.nats.restart().unwrap()),
-        }
+    fn restart(&self, service: usize) {
+        tokio::task::block_in_place(|| match service {
+            0 => self.postgres.restart().unwrap(),
+            1 => self.s3.restart().unwrap(),
+            _ => self.nats.restart().unwrap(),
+        });
     }
 }
 
@@ -354,13 +355,20 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
+fn main() {
+    serve_if_asked().unwrap();
+    if std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).all(|name| "outages".contains(&*name)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(nothing_acknowledged_is_lost());
+    }
+}
+
 async fn nothing_acknowledged_is_lost() {
     let kills = usize::try_from(setting("LANDBRIDGE_OUTAGES").unwrap_or(6)).unwrap();
     let seed = setting("LANDBRIDGE_SEED").unwrap_or_else(rand::random);
     println!("outages: {kills} kills, seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let (mut services, world) = start(kills * PHASES.iter().sum::<usize>()).await;
+    let (services, world) = start(kills * PHASES.iter().sum::<usize>()).await;
     let world = Arc::new(world);
     let (mut workers, mut listeners) = (JoinSet::new(), JoinSet::new());
     for n in 0..STREAMS {
@@ -377,11 +385,11 @@ async fn nothing_acknowledged_is_lost() {
         let service = order[n % 3];
         world.permit(&mut granted, PHASES[0]);
         world.answered(granted - rng.random_range(0..PHASES[0])).await;
-        services.kill(service).await;
+        services.kill(service);
         killed[service] += 1;
         world.permit(&mut granted, PHASES[1]);
         world.answered(granted - rng.random_range(0..PHASES[1])).await;
-        services.restart(service).await;
+        services.restart(service);
         world.permit(&mut granted, PHASES[2]);
         world.answered(granted).await;
     }

@@ -19,6 +19,15 @@ const ACCOUNT: &str = "postgres";
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// What the server says once it can be asked.
 const READY: &str = "database system is ready to accept connections";
+/// Where it listens, or what its socket is named after.
+const PORT: u16 = 5432;
+/// Who comes in how, if it listens on 127.0.0.1.
+const HOSTS: &str = "\
+local   all all                      trust
+hostssl all tls_only 127.0.0.1/32    scram-sha-256
+host    all tls_only 127.0.0.1/32    reject
+host    all all      127.0.0.1/32    scram-sha-256
+";
 /// Lines of the server's log that an error shows.
 const LAST_LINES: usize = 20;
 
@@ -67,7 +76,7 @@ pub enum PostgresError {
 }
 
 /// A cluster with one superuser, `postgres`, who needs no password. It listens on a socket in its own directory and
-/// nowhere else.
+/// nowhere else, unless it was [started with TLS](Self::start_tls).
 ///
 /// It ends with this value, and with this process however that ends: a shell of its own waits for that, kills the server and
 /// removes the directory.
@@ -77,6 +86,8 @@ pub struct Postgres {
     account: Option<(u32, u32)>,
     directory: PathBuf,
     fsync: Fsync,
+    /// Where it listens on 127.0.0.1, if it does.
+    port: Option<u16>,
     server: Mutex<Option<Server>>,
     keeper: Mutex<Keeper>,
     databases: AtomicU64,
@@ -95,6 +106,31 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError`].
     pub fn start(fsync: Fsync) -> Result<Self, PostgresError> {
+        let postgres = Self::prepare(fsync, None)?;
+        postgres.restart()?;
+        Ok(postgres)
+    }
+
+    /// Makes a cluster that listens at a free port of 127.0.0.1, too, and starts it. There it shows this chain (PEM, with its
+    /// key), and asks everybody for a password; the role `tls_only` comes in with TLS only. Blocks for about a second.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub fn start_tls(chain: &str, key: &str) -> Result<Self, PostgresError> {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.map_err(system("there is no free port"))?.port();
+        let postgres = Self::prepare(Fsync::Off, Some(port))?;
+        postgres.write("server.crt", chain, 0o644)?;
+        postgres.write("server.key", key, 0o600)?;
+        postgres.write("pg_hba.conf", HOSTS, 0o600)?;
+        postgres.restart()?;
+        postgres.sql("ALTER SYSTEM SET ssl = on")?;
+        postgres.kill()?;
+        postgres.restart()?;
+        Ok(postgres)
+    }
+
+    fn prepare(fsync: Fsync, port: Option<u16>) -> Result<Self, PostgresError> {
         let programs = find_programs()?;
         let account = own_account()?;
         let directory = tempfile::Builder::new()
@@ -109,14 +145,24 @@ impl Postgres {
         }
         let (server, keeper) = (Mutex::new(None), Mutex::new(keeper));
         let postgres =
-            Self { programs, account, directory, fsync, server, keeper, databases: AtomicU64::new(0) };
+            Self { programs, account, directory, fsync, port, server, keeper, databases: AtomicU64::new(0) };
         let data = postgres.data();
         postgres.run("initdb", |initdb| {
             initdb.arg("-D").arg(&data).args(["-U", ACCOUNT, "-A", "trust", "-E", "UTF8"]);
             initdb.args(["--locale=C", "--no-sync"]);
         })?;
-        postgres.restart()?;
         Ok(postgres)
+    }
+
+    /// Writes a file of the cluster.
+    fn write(&self, name: &str, text: &str, mode: u32) -> Result<(), PostgresError> {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+        let path = self.data().join(name);
+        let (user, group) = self.account.unzip();
+        std::fs::write(&path, text)
+            .and_then(|()| chown(&path, user, group))
+            .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)))
+            .map_err(system("a file of the cluster cannot be written"))
     }
 
     /// One for the whole process, which does not wait for the disk. For suites; give each test a
@@ -142,6 +188,13 @@ impl Postgres {
         self.url_of(ACCOUNT)
     }
 
+    /// The URL of the database that is always there, over 127.0.0.1 by one of its names, for a role with a password.
+    ///
+    /// Only if it was [started with TLS](Self::start_tls); otherwise nobody listens there.
+    pub fn url_by(&self, host: &str, role: &str, password: &str) -> String {
+        format!("postgresql://{role}:{password}@{host}:{}/{ACCOUNT}", self.port.unwrap_or(PORT))
+    }
+
     /// Makes an empty database and gives its URL. Blocks for some 50 ms.
     ///
     /// # Errors
@@ -159,7 +212,7 @@ impl Postgres {
     pub fn sql(&self, statements: &str) -> Result<(), PostgresError> {
         self.run("psql", |psql| {
             psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ACCOUNT, "-d", ACCOUNT, "-h"]);
-            psql.arg(&self.directory).args(["-c", statements]);
+            psql.arg(&self.directory).args(["-p", &self.port.unwrap_or(PORT).to_string(), "-c", statements]);
         })
     }
 
@@ -187,7 +240,11 @@ impl Postgres {
         }
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(&self.directory);
-        command.args(["-c", "listen_addresses=", "-c", "max_connections=300", "-c", "shared_buffers=64MB"]);
+        command.args(["-c", "max_connections=300", "-c", "shared_buffers=64MB", "-c"]);
+        match self.port {
+            None => command.arg("listen_addresses="),
+            Some(port) => command.args(["listen_addresses=127.0.0.1", "-p", &port.to_string()]),
+        };
         if self.fsync == Fsync::Off {
             command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
         }
@@ -221,7 +278,7 @@ impl Postgres {
     /// The directory is named in the host's place: a socket and no address.
     fn url_of(&self, database: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
-        format!("postgresql://{ACCOUNT}@{host}/{database}")
+        format!("postgresql://{ACCOUNT}@{host}:{}/{database}", self.port.unwrap_or(PORT))
     }
 
     fn command(&self, program: &'static str) -> Command {

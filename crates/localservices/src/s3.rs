@@ -1,6 +1,10 @@
-//! An S3 store over a directory, with signatures checked.
+//! An S3 store over a directory, with signatures checked: in this process, where faults can be set, or as a process of its
+//! own, which can be killed.
+
+mod process;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,12 +14,19 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use s3s::Body;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+pub use process::{S3Process, serve_if_asked};
 
 /// Who may come in.
 pub const ACCESS_KEY: &str = "AKIALANDBRIDGETEST";
@@ -45,6 +56,11 @@ struct Faults {
 }
 
 impl Faults {
+    /// None, ever.
+    fn none() -> Arc<Mutex<Self>> {
+        Arc::default()
+    }
+
     fn take(&mut self) -> Option<Fault> {
         match &mut self.let_through {
             Some(0) => Some(Fault::Refused),
@@ -58,12 +74,18 @@ impl Faults {
 }
 
 /// An S3 store on 127.0.0.1. Dropping it stops it and removes the directory.
-#[derive(Debug)]
 pub struct S3 {
     directory: tempfile::TempDir,
     addr: SocketAddr,
+    tls: Option<TlsAcceptor>,
     faults: Arc<Mutex<Faults>>,
     running: Option<JoinSet<()>>,
+}
+
+impl fmt::Debug for S3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3").field("directory", &self.directory).field("addr", &self.addr).finish_non_exhaustive()
+    }
 }
 
 impl S3 {
@@ -72,17 +94,40 @@ impl S3 {
     /// # Errors
     /// The directory or the socket.
     pub async fn start() -> io::Result<Self> {
+        Self::start_over(None).await
+    }
+
+    /// Starts one that speaks TLS with this chain and key, in PEM.
+    ///
+    /// # Errors
+    /// The directory, the socket, or what was given.
+    pub async fn start_tls(chain: &str, key: &str) -> io::Result<Self> {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(io::Error::other)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(chain.map_err(io::Error::other)?, key)
+            .map_err(io::Error::other)?;
+        Self::start_over(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_over(tls: Option<TlsAcceptor>) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("landbridge-s3-").tempdir()?;
         std::fs::create_dir(directory.path().join(BUCKET))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let mut s3 = Self { directory, addr: listener.local_addr()?, faults: Arc::default(), running: None };
+        let (addr, faults) = (listener.local_addr()?, Faults::none());
+        let mut s3 = Self { directory, addr, tls, faults, running: None };
         s3.run(listener)?;
         Ok(s3)
     }
 
     /// The URL of the store.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
     /// Where the objects of the bucket are, as files.
@@ -128,23 +173,38 @@ impl S3 {
 
     fn run(&mut self, listener: TcpListener) -> io::Result<()> {
         let service = service(self.directory.path())?;
-        let faults = Arc::clone(&self.faults);
         let mut running = JoinSet::new();
-        running.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => {
-                        if let Ok((stream, _)) = accepted {
-                            connections.spawn(serve(stream, service.clone(), Arc::clone(&faults)));
-                        }
-                    }
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        });
+        running.spawn(accept(listener, service, Arc::clone(&self.faults), self.tls.clone()));
         self.running = Some(running);
         Ok(())
+    }
+}
+
+/// Serves whoever comes, until it is dropped.
+async fn accept(
+    listener: TcpListener,
+    service: S3Service,
+    faults: Arc<Mutex<Faults>>,
+    tls: Option<TlsAcceptor>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else { continue };
+                let (service, faults, tls) = (service.clone(), Arc::clone(&faults), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, service, faults).await,
+                        // Whoever does not come through knows why.
+                        Some(tls) => if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, service, faults).await;
+                        }
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
     }
 }
 
@@ -155,7 +215,10 @@ fn service(root: &Path) -> io::Result<S3Service> {
     Ok(builder.build())
 }
 
-async fn serve(stream: TcpStream, service: S3Service, faults: Arc<Mutex<Faults>>) {
+async fn serve<S>(stream: S, service: S3Service, faults: Arc<Mutex<Faults>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let answer = move |request: Request<Incoming>| {
         let fault = faults.lock().unwrap_or_else(PoisonError::into_inner).take();
         let service = service.clone();

@@ -18,6 +18,9 @@ pub struct NatsConfig {
     /// A file of credentials (`.creds`: JWT and seed), as NATS makes it.
     #[serde(default)]
     pub credentials_file: Option<PathBuf>,
+    /// A file with the seed of an NKey (`SU…`), on the first line.
+    #[serde(default)]
+    pub nkey_file: Option<PathBuf>,
     /// A name, with [`password_file`](Self::password_file).
     #[serde(default)]
     pub user: Option<String>,
@@ -27,7 +30,8 @@ pub struct NatsConfig {
     /// A token, on the first line.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
-    /// Certificates in PEM that the server's is signed by, instead of the system's.
+    /// Certificates in PEM that the server's is signed by, instead of the system's. With it, TLS is demanded whatever the URL
+    /// says.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// What subjects and the name of the bucket begin with: 1 to 64 of `A-Z a-z 0-9 _ -`. The same at all servers of one
@@ -60,6 +64,7 @@ impl Default for NatsConfig {
         Self {
             url: "nats://127.0.0.1:4222".to_owned(),
             credentials_file: None,
+            nkey_file: None,
             user: None,
             password_file: None,
             token_file: None,
@@ -82,7 +87,7 @@ pub enum NatsError {
     #[error("the address of NATS has a user or password in it, which belong into user and password_file")]
     UrlHasSecret,
     /// Two ways to prove who this is, or half of one.
-    #[error("NATS takes one of credentials_file, token_file, and user with password_file")]
+    #[error("NATS takes one of credentials_file, nkey_file, token_file, and user with password_file")]
     Credentials,
     /// A file.
     #[error("the file {} cannot be used", path.display())]
@@ -142,6 +147,12 @@ impl NatsConfig {
         Ok(addresses)
     }
 
+    /// Connects once and lets go again; `None` if that works. The client that keeps trying does not say what is wrong.
+    pub(super) async fn trouble(&self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+        let connected = async { Ok(self.options().await?.connect(self.addresses()?).await.map_err(NatsError::Client)?) };
+        connected.await.map(|_: async_nats::Client| ()).err()
+    }
+
     /// How to connect. Reads the files.
     pub(super) async fn options(&self) -> Result<ConnectOptions, NatsError> {
         let mut options = ConnectOptions::new()
@@ -150,18 +161,18 @@ impl NatsConfig {
             .custom_inbox_prefix(format!("{}.inbox", self.prefix))
             .connection_timeout(Duration::from_secs(5))
             .ping_interval(Duration::from_secs(10))
-            .reconnect_delay_callback(reconnect_delay)
-            .retry_on_initial_connect();
-        let proofs = (&self.credentials_file, &self.token_file, &self.user, &self.password_file);
-        options = match proofs {
-            (None, None, None, None) => options,
-            (Some(path), None, None, None) => {
+            .reconnect_delay_callback(reconnect_delay);
+        let password = (&self.user, &self.password_file);
+        options = match (&self.credentials_file, &self.nkey_file, &self.token_file, password) {
+            (None, None, None, (None, None)) => options,
+            (Some(path), None, None, (None, None)) => {
                 let credentials = read(path).await?;
                 let refused = |cause| NatsError::File { path: path.clone(), cause };
                 options.credentials(&credentials).map_err(refused)?
             }
-            (None, Some(path), None, None) => options.token(first_line(path).await?),
-            (None, None, Some(user), Some(path)) => {
+            (None, Some(path), None, (None, None)) => options.nkey(first_line(path).await?),
+            (None, None, Some(path), (None, None)) => options.token(first_line(path).await?),
+            (None, None, None, (Some(user), Some(path))) => {
                 options.user_and_password(user.clone(), first_line(path).await?)
             }
             _ => return Err(NatsError::Credentials),
@@ -169,7 +180,7 @@ impl NatsConfig {
         if let Some(path) = &self.ca_file {
             // Read when it connects; a mistake is better told now.
             read(path).await?;
-            options = options.add_root_certificates(path.clone());
+            options = options.add_root_certificates(path.clone()).require_tls(true);
         }
         Ok(options)
     }

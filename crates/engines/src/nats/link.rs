@@ -58,8 +58,11 @@ impl Link {
         let addresses = config.addresses()?;
         let (counter, connections) = watch::channel(0);
         let told = AtomicBool::new(false);
-        let options = config.options().await?.event_callback(move |event| {
-            note(&counter, &told, &event);
+        let asked = config.clone();
+        let options = config.options().await?.retry_on_initial_connect().event_callback(move |event| {
+            if note(&counter, &told, &event) {
+                tokio::spawn(tell_trouble(asked.clone()));
+            }
             std::future::ready(())
         });
         let client = options.connect(addresses).await.map_err(NatsError::Client)?;
@@ -154,8 +157,8 @@ impl Link {
     }
 }
 
-/// Says once for each outage that there is one, and once why it lasts.
-fn note(connections: &watch::Sender<u64>, told: &AtomicBool, event: &Event) {
+/// Says once for each outage that there is one. Whether it has yet to be said why.
+fn note(connections: &watch::Sender<u64>, told: &AtomicBool, event: &Event) -> bool {
     match event {
         Event::Connected => {
             told.store(false, Ordering::Relaxed);
@@ -165,10 +168,20 @@ fn note(connections: &watch::Sender<u64>, told: &AtomicBool, event: &Event) {
         Event::Disconnected => {
             tracing::warn!("NATS is away: streams at other servers are not known until it is back");
         }
-        Event::ClientError(_) | Event::ServerError(_) if !told.swap(true, Ordering::Relaxed) => {
-            tracing::warn!(event = %event, "NATS cannot be used");
+        Event::ServerError(_) => tracing::warn!(event = %event, "NATS refuses something"),
+        Event::ClientError(_) => {
+            tracing::debug!(event = %event, "NATS");
+            return !told.swap(true, Ordering::Relaxed);
         }
         other => tracing::debug!(event = %other, "NATS"),
+    }
+    false
+}
+
+async fn tell_trouble(config: NatsConfig) {
+    if let Some(trouble) = config.trouble().await {
+        let cause = &*trouble as &dyn std::error::Error;
+        tracing::warn!(cause, "NATS cannot be used");
     }
 }
 

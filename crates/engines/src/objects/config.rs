@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -35,6 +35,8 @@ pub struct ObjectsConfig {
     pub access_key_id: Option<String>,
     /// The file with the secret that belongs to it; a line break at its end does not count.
     pub secret_access_key_file: Option<PathBuf>,
+    /// Roots that are believed instead of the system's, in PEM.
+    pub ca_file: Option<PathBuf>,
     /// Whether the bucket is the first part of the host's name instead of the path's.
     pub virtual_hosted: bool,
     /// Speaks HTTP without TLS, for a store on the same machine or in the same enclosed network.
@@ -51,6 +53,7 @@ impl Default for ObjectsConfig {
             region: "us-east-1".to_owned(),
             access_key_id: None,
             secret_access_key_file: None,
+            ca_file: None,
             virtual_hosted: false,
             allow_http: false,
             patience_seconds: 15,
@@ -85,6 +88,15 @@ pub enum ObjectsError {
         #[source]
         cause: io::Error,
     },
+    /// The file of roots.
+    #[error("the certificates in {} cannot be read", path.display())]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The settings do not fit together.
     #[error("the settings of the object store cannot be used")]
     Settings(#[source] object_store::Error),
@@ -118,10 +130,13 @@ impl ObjectsConfig {
             }
             builder = builder.with_endpoint(endpoint);
         }
-        let options = ClientOptions::new()
+        let mut options = ClientOptions::new()
             .with_allow_http(self.allow_http)
             .with_connect_timeout(CONNECT_TIME)
             .with_timeout(REQUEST_TIME);
+        if let Some(path) = &self.ca_file {
+            options = roots(path, options).map_err(|cause| ObjectsError::Roots { path: path.clone(), cause })?;
+        }
         builder
             .with_bucket_name(&self.bucket)
             .with_region(&self.region)
@@ -145,6 +160,19 @@ impl ObjectsConfig {
             _ => Err(ObjectsError::Credentials),
         }
     }
+}
+
+/// Believes the certificates of a file.
+fn roots(
+    path: &Path,
+    options: ClientOptions,
+) -> Result<ClientOptions, Box<dyn std::error::Error + Send + Sync>> {
+    let certificates = Certificate::from_pem_bundle(&fs::read(path)?)?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it".into());
+    }
+    let options = options.with_no_system_certificates(true);
+    Ok(certificates.into_iter().fold(options, ClientOptions::with_root_certificate))
 }
 
 fn retry(patience: Duration) -> RetryConfig {

@@ -30,7 +30,12 @@ pub(super) const SCHEMA: &str = "landbridge_partner";
 pub(super) fn pool(config: &PostgresConfig) -> Result<Pool, PostgresError> {
     let tls = MakeRustlsConnect::new(tls(config.ca_file.as_deref())?);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(parse(&config.url)?, tls, recycling);
+    let mut server = parse(&config.url)?;
+    // Whoever says which certificates are believed means that there are some.
+    if config.ca_file.is_some() && !config.url.contains("sslmode=") {
+        server.ssl_mode(SslMode::Require);
+    }
+    let manager = Manager::from_config(server, tls, recycling);
     Pool::builder(manager)
         .max_size(config.pool.max(1))
         .wait_timeout(Some(WAIT))
@@ -61,9 +66,13 @@ fn parse(url: &str) -> Result<Config, PostgresError> {
         .iter()
         .fold(url.to_owned(), |url, mode| url.replace(mode, "sslmode=require"));
     let mut config: Config = said.parse().map_err(PostgresError::Url)?;
+    let here = config.get_hosts().iter().all(is_here);
     if !url.contains("sslmode=") {
-        let here = config.get_hosts().iter().all(is_here);
         config.ssl_mode(if here { SslMode::Disable } else { SslMode::Require });
+    }
+    // Whoever is between could say that there is no TLS.
+    if !here && config.get_ssl_mode() == SslMode::Prefer {
+        config.ssl_mode(SslMode::Require);
     }
     if config.get_application_name().is_none() {
         config.application_name("landbridge-partner");
@@ -126,7 +135,10 @@ mod tests {
         ] {
             assert_eq!(mode(here), SslMode::Disable, "{here}");
         }
-        for away in ["postgresql://a@db.example/b", "postgresql://a@10.0.0.1,localhost/b"] {
+        for away in [
+            "postgresql://a@db.example/b",
+            "postgresql://a@db.example/b?sslmode=prefer",
+            "postgresql://a@10.0.0.1,localhost/b"] {
             assert_eq!(mode(away), SslMode::Require, "{away}");
         }
         assert_eq!(mode("postgresql://a@db.example/b?sslmode=disable"), SslMode::Disable);

@@ -2,6 +2,7 @@
 //! asks for it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -11,8 +12,8 @@ use landbridge_engines::{
 };
 use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, S3, SECRET_KEY};
 use landbridge_localservices::{Nats, Postgres};
-use landbridge_partner::PartnerBuilder;
 use landbridge_partner::media::{BlobStream, BlobWriter, Blobs};
+use landbridge_partner::{KeyShelf as _, KeyState, PartnerBuilder};
 
 const MODE: &str = "LANDBRIDGE_TEST_MODE";
 
@@ -24,16 +25,71 @@ pub(crate) fn is_wanted() -> bool {
     }
 }
 
-/// A database, a bucket and a prefix of its own for each server.
-pub(crate) async fn install(builder: PartnerBuilder) -> PartnerBuilder {
-    let url = Postgres::shared().unwrap().database().unwrap();
-    let config = PostgresConfig { pool: 4, ..PostgresConfig::new(url) };
-    let store = PostgresStore::open(&config).await.unwrap();
-    let keys = PostgresKeys::new(store.clone(), SealKey::new(&[7; 32]).unwrap());
-    let bucket = Bucket::start().await;
-    let switchboard = NatsSwitchboard::new(nats()).await.unwrap();
-    let builder = builder.store(Arc::new(store)).key_shelf(Arc::new(keys));
-    builder.blobs(Arc::new(bucket)).switchboard(Arc::new(switchboard))
+/// A database, a bucket and a prefix of its own.
+#[derive(Clone)]
+pub(crate) struct Engines {
+    pub(crate) database: String,
+    bucket: Arc<Bucket>,
+    nats: NatsConfig,
+}
+
+impl Engines {
+    pub(crate) async fn new() -> Self {
+        let database = Postgres::shared().unwrap().database().unwrap();
+        Self { database, bucket: Arc::new(Bucket::start().await), nats: nats() }
+    }
+
+    async fn store(&self) -> PostgresStore {
+        let config = PostgresConfig { pool: 4, ..PostgresConfig::new(self.database.clone()) };
+        PostgresStore::open(&config).await.unwrap()
+    }
+
+    fn keys_in(store: PostgresStore) -> PostgresKeys {
+        PostgresKeys::new(store, SealKey::new(&[7; 32]).unwrap())
+    }
+
+    /// A server over them. They end with the last one and this value.
+    pub(crate) async fn install(&self, builder: PartnerBuilder) -> PartnerBuilder {
+        let store = self.store().await;
+        let switchboard = NatsSwitchboard::new(self.nats.clone()).await.unwrap();
+        let builder = builder.store(Arc::new(store.clone())).key_shelf(Arc::new(Self::keys_in(store)));
+        builder.blobs(Arc::clone(&self.bucket) as Arc<dyn Blobs>).switchboard(Arc::new(switchboard))
+    }
+
+    /// The keys that lie in the database.
+    pub(crate) async fn keys(&self) -> KeyState {
+        Self::keys_in(self.store().await).load().await.unwrap().state
+    }
+
+    /// Where the bucket's objects are, as files.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.bucket.service.objects()
+    }
+
+    /// Everything that is in the database, as text.
+    pub(crate) fn dump(&self) -> String {
+        Postgres::shared().unwrap().dump(&self.database).unwrap()
+    }
+
+    /// Every message that the streams of NATS hold: subject, headers and payload.
+    pub(crate) async fn messages(&self) -> Vec<String> {
+        use futures_util::TryStreamExt as _;
+        let client = async_nats::connect(&self.nats.url).await.unwrap();
+        let context = async_nats::jetstream::new(client);
+        let names: Vec<String> = context.stream_names().try_collect().await.unwrap();
+        let mut found = Vec::new();
+        for name in names.iter().filter(|name| name.contains(&self.nats.prefix)) {
+            let stream = context.get_stream(name).await.unwrap();
+            let state = &stream.cached_info().state;
+            for sequence in state.first_sequence..=state.last_sequence {
+                // Some have been replaced.
+                let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+                let payload = String::from_utf8_lossy(&message.payload);
+                found.push(format!("{} {:?} {payload}", message.subject, message.headers));
+            }
+        }
+        found
+    }
 }
 
 /// One service for the process, which ends with it.
@@ -41,14 +97,14 @@ fn nats() -> NatsConfig {
     static SERVICE: OnceLock<Nats> = OnceLock::new();
     static PREFIXES: AtomicU32 = AtomicU32::new(0);
     let service = SERVICE.get_or_init(|| Nats::start().unwrap());
-    let prefix = format!("test-{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
+    let prefix = format!("test-{}-", PREFIXES.fetch_add(1, Ordering::Relaxed));
     NatsConfig { url: service.url(), prefix, ..NatsConfig::default() }
 }
 
-/// A bucket with its service, which ends with the server that uses it.
+/// A bucket with its service, which ends with the last server that uses it.
 struct Bucket {
     blobs: ObjectBlobs,
-    _service: S3,
+    service: S3,
 }
 
 impl Bucket {
@@ -65,7 +121,7 @@ impl Bucket {
             ..ObjectsConfig::default()
         })
         .unwrap();
-        Self { blobs, _service: service }
+        Self { blobs, service }
     }
 }
 
