@@ -84,7 +84,7 @@ async fn postgres(builder: PartnerBuilder, config: &PostgresConfig) -> Result<Pa
         )
     })?;
     let seal = SealKey::read(seal)?;
-    let store = PostgresStore::open(config).await?;
+    let store = PostgresStore::open(config).await?.sealing_references(seal.clone());
     let keys = PostgresKeys::new(store.clone(), seal);
     Ok(builder.store(Arc::new(store)).key_shelf(Arc::new(keys)))
 }

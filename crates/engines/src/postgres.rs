@@ -30,6 +30,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
+use crate::seal::SealKey;
 use depth::Depth;
 pub use keys::PostgresKeys;
 
@@ -152,6 +153,7 @@ impl From<tokio_postgres::Error> for Trouble {
 pub struct PostgresStore {
     pool: Pool,
     depth: Arc<Depth>,
+    seal: Option<SealKey>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -169,7 +171,14 @@ impl PostgresStore {
     pub async fn open(config: &PostgresConfig) -> Result<Self, PostgresError> {
         let pool = connect::pool(config)?;
         migrate::migrate(&pool).await?;
-        Ok(Self { pool, depth: Arc::default() })
+        Ok(Self { pool, depth: Arc::default(), seal: None })
+    }
+
+    /// Seals the references of media with this key, the same at all servers: whoever reads the database, or a copy of it, can fetch
+    /// nothing then. What was stored without a key stays as it is; what was sealed is not given out without it.
+    #[must_use]
+    pub fn sealing_references(self, key: SealKey) -> Self {
+        Self { seal: Some(key), ..self }
     }
 
     /// Does `work` on a connection, again if others had the right of way.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use landbridge_engines::{PostgresConfig, PostgresStore};
+use landbridge_engines::{PostgresConfig, PostgresStore, SealKey};
 use landbridge_localservices::{Fsync, Postgres};
 use landbridge_partner::media::RETENTION_MS;
 use landbridge_partner::store::{
@@ -17,7 +17,7 @@ const T: u64 = 1_800_000_000_000;
 const BOUND: u64 = 100_000;
 
 mod conformance {
-    landbridge_partner::store_conformance!(super::open(&super::database()).await);
+    landbridge_partner::store_conformance!(super::sealing(&super::database(), 7).await);
 }
 
 fn database() -> String {
@@ -27,6 +27,11 @@ fn database() -> String {
 /// One of several servers.
 async fn open(url: &str) -> PostgresStore {
     PostgresStore::open(&PostgresConfig { pool: 4, ..PostgresConfig::new(url) }).await.unwrap()
+}
+
+/// One with a key for references.
+async fn sealing(url: &str, key: u8) -> PostgresStore {
+    open(url).await.sealing_references(SealKey::new(&[key; 32]).unwrap())
 }
 
 async fn two() -> [PostgresStore; 2] {
@@ -108,6 +113,35 @@ fn upload(user_id: &str, id: &str, size: u64) -> UploadRow {
         complete: Complete::No,
         expires_at: T + 1000,
     }
+}
+
+/// Stored without a key, it is given as it is; sealed, only to who has the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn references_are_sealed() {
+    let (url, quota) = (database(), Quota { per_day: 1000, stored: 1000, parallel: 100 });
+    let (plain, own) = (open(&url).await, sealing(&url, 7).await);
+    for (store, id) in [(&plain, "old"), (&own, "new")] {
+        assert_eq!(store.begin_upload(&upload("1", id, 1), quota, T).await.unwrap(), Begun::New);
+        assert_eq!(store.commit_upload(id, T).await.unwrap(), Committed::New);
+    }
+    let dump = Postgres::shared().unwrap().dump(&url).unwrap();
+    assert!(dump.contains("reference-old") && dump.contains("name-new") && !dump.contains("reference-new"));
+    let reference = async |store: &PostgresStore, id: &str| {
+        let by_name = store.media(&format!("name-{id}"), T).await.map(|media| media.unwrap().reference);
+        let by_hash = store.media_by_hash("1", &format!("digest-{id}"), T).await;
+        let of_upload = store.upload("1", id, T).await;
+        let again = store.begin_upload(&upload("1", id, 1), quota, T).await;
+        assert_eq!(by_hash.ok().map(|media| media.unwrap().reference), by_name.as_ref().ok().cloned());
+        assert_eq!(of_upload.ok().map(|row| row.unwrap().media.reference), by_name.as_ref().ok().cloned());
+        assert_eq!(matches!(again, Ok(Begun::Existing(_))), by_name.is_ok());
+        by_name.ok()
+    };
+    for store in [&own, &plain, &sealing(&url, 8).await] {
+        assert_eq!(reference(store, "old").await.as_deref(), Some("reference-old"));
+    }
+    assert_eq!(reference(&own, "new").await.as_deref(), Some("reference-new"));
+    assert_eq!(reference(&plain, "new").await, None, "sealed");
+    assert_eq!(reference(&sealing(&url, 8).await, "new").await, None, "sealed with another key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -214,6 +214,17 @@ impl Postgres {
             psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", ACCOUNT, "-d", ACCOUNT, "-h"]);
             psql.arg(&self.directory).args(["-p", &self.port.unwrap_or(PORT).to_string(), "-c", statements]);
         })
+        .map(drop)
+    }
+
+    /// Everything that is in the database with this URL, as `pg_dump` writes it. Blocks.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub fn dump(&self, url: &str) -> Result<String, PostgresError> {
+        self.run("pg_dump", |pg_dump| {
+            pg_dump.arg(url);
+        })
     }
 
     /// Kills the server as a crash would, and waits until all of its processes are gone. Blocks.
@@ -292,7 +303,12 @@ impl Postgres {
         command
     }
 
-    fn run(&self, program: &'static str, arguments: impl FnOnce(&mut Command)) -> Result<(), PostgresError> {
+    /// What it printed.
+    fn run(
+        &self,
+        program: &'static str,
+        arguments: impl FnOnce(&mut Command),
+    ) -> Result<String, PostgresError> {
         let mut command = self.command(program);
         arguments(&mut command);
         let output = command
@@ -300,7 +316,7 @@ impl Postgres {
             .output()
             .map_err(system("a program of PostgreSQL cannot be started"))?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(PostgresError::Failed { program, said })

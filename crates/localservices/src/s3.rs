@@ -84,7 +84,10 @@ pub struct S3 {
 
 impl fmt::Debug for S3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("S3").field("directory", &self.directory).field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("S3")
+            .field("directory", &self.directory)
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use common::place::Place;
 use common::{ALICE, Answer, config, parse, raw, read_all, send, start, token};
 use landbridge_enlist::jwks::KeySet;
 use landbridge_enlist::jwt::{Profile, SignError, Signer, Verifier};
@@ -357,10 +358,22 @@ fn landbridge_rng() -> impl rand::CryptoRng {
 }
 
 #[tokio::test]
+async fn a_server_without_its_store_is_not_ready() {
+    let place = Place::new().await;
+    let partner = place.start(config()).await;
+    let ready = async || {
+        let ready = send(partner.admin_addr(), "GET /health/ready", &[], "").await;
+        (ready.status, ready.json()["checks"]["store"].clone())
+    };
+    assert_eq!(ready().await, (200, "ok".into()));
+    place.ruin();
+    assert_eq!(ready().await, (503, "failed".into()));
+    assert_eq!(send(partner.admin_addr(), "GET /health/live", &[], "").await.status, 200);
+}
+
+#[tokio::test]
 async fn health_and_shutdown() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = Some(directory.path().to_owned());
-    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     let (addr, admin) = (partner.addr(), partner.admin_addr());
     assert_ne!(addr, admin);
     assert_eq!(send(admin, "GET /health/live", &[], "").await.status, 200);
@@ -368,10 +381,6 @@ async fn health_and_shutdown() {
     assert_eq!((ready.status, ready.json()["checks"]["store"].clone()), (200, "ok".into()));
     send(admin, "GET /v1/token", &[], "").await.assert_problem(404, "not-found");
     send(admin, "POST /health/live", &[], "").await.assert_problem(405, "method-not-allowed");
-    std::fs::remove_dir_all(directory.path()).unwrap();
-    let ready = send(admin, "GET /health/ready", &[], "").await;
-    assert_eq!((ready.status, ready.json()["checks"]["store"].clone()), (503, "failed".into()));
-
     // A request that is under way when the stop comes is still answered; meanwhile the server is not ready.
     let mut slow = TcpStream::connect(addr).await.unwrap();
     slow.write_all(

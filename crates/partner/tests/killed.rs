@@ -287,7 +287,7 @@ async fn kill_and_look() {
 
         server = Server::start(directory.path(), &whatsapp.keys.url);
         let sent: HashSet<String> = known.iter().chain(&unfinished).map(|sent| hash(&sent.bytes)).collect();
-        for path in paths(&directory.path().join("media/objects")) {
+        for path in files(&directory.path().join("media/objects")) {
             assert!(sent.contains(&hash(&std::fs::read(&path).unwrap())), "a file is not what was sent");
         }
         for sent in &known {
@@ -309,10 +309,4 @@ async fn kill_and_look() {
         known.len() + unfinished.len()
     );
     assert!(acknowledged > 0 && wakes > 0, "the load did not reach the server");
-}
-
-/// Files below a directory, with their directories.
-fn paths(directory: &Path) -> Vec<PathBuf> {
-    let shelves = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    shelves.flat_map(|shelf| files(&shelf).into_iter().map(move |name| shelf.join(name))).collect()
 }

@@ -5,11 +5,12 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::hosting::{BOB, Tus, call, file, files, get, hash, put, sha256, stored};
+use common::hosting::{BOB, Tus, call, file, get, hash, put, sha256, stored};
+use common::place::Place;
 use common::whatsapp::Hand;
 use common::{ALICE, config, send, until};
+use landbridge_partner::PartnerConfig;
 use landbridge_partner::media::MediaConfig;
-use landbridge_partner::{Partner, PartnerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -111,9 +112,8 @@ async fn ranges_and_validators() {
 /// Nothing tells a reference that never was from one that is no more, or is none.
 #[tokio::test]
 async fn what_is_not_there() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = Some(directory.path().to_owned());
-    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let place = Place::new().await;
+    let partner = place.start(config()).await;
     let (addr, bytes) = (partner.addr(), file(3, 4));
     let deleted = stored(addr, ALICE, &bytes).await;
     let alice = [("Authorization", "Bearer session-of-alice")];
@@ -123,9 +123,10 @@ async fn what_is_not_there() {
     send(addr, &line, &bob, "").await.assert_problem(404, "not-found");
     assert_eq!(send(addr, &line, &alice, "").await.status, 204);
     send(addr, &line, &alice, "").await.assert_problem(404, "not-found");
-    let (reference, name) = (stored(addr, ALICE, &bytes).await, files(&directory.path().join("media")));
+    let (reference, name) = (stored(addr, ALICE, &bytes).await, place.blobs());
     assert_ne!(reference, deleted, "a reference is not given twice");
-    let name = name.iter().find(|name| name.len() == 64).unwrap();
+    let mut name = name.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
+    let name = name.find(|name| name.len() == 64).unwrap();
     let mut bodies = std::collections::BTreeSet::new();
     for path in [
         deleted.as_str(),
@@ -163,9 +164,8 @@ async fn what_is_not_there() {
 
 #[tokio::test]
 async fn uploads_that_are_not_what_they_say() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = Some(directory.path().to_owned());
-    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let place = Place::new().await;
+    let partner = place.start(config()).await;
     let (addr, bytes) = (partner.addr(), file(4, 1000));
     let good = format!("PUT /v1/media/by-hash/{}", hash(&bytes));
     let session = ("Authorization", "Bearer session-of-alice");
@@ -207,8 +207,7 @@ async fn uploads_that_are_not_what_they_say() {
         call(addr, &line, &[session, octets], &bytes).await.0.assert_problem(400, "bad-request");
     }
     // Nothing of all that is kept, and nothing is in the way of the right one.
-    let media = directory.path().join("media");
-    until("the rest is swept", async || files(&media).is_empty()).await;
+    until("the rest is swept", async || place.blobs().is_empty()).await;
     let headers = [session];
     let line = format!("HEAD /v1/media/by-hash/{}", hash(&bytes));
     assert_eq!(call(addr, &line, &headers, b"").await.0.status, 404);
@@ -216,8 +215,8 @@ async fn uploads_that_are_not_what_they_say() {
     let (answer, _) = call(addr, &line, &headers, b"").await;
     assert_eq!((answer.status, answer.header("storage-reference")), (200, Some(&*reference)));
     assert_eq!(call(addr, &line, &[("Authorization", "Bearer b")], b"").await.0.status, 404);
-    let names = files(&media);
-    assert!(names.len() == 1 && !names[0].contains(&reference) && !names[0].contains(&hash(&bytes)));
+    let names = place.blobs().iter().map(|path| path.display().to_string()).collect::<String>();
+    assert!(!names.is_empty() && !names.contains(&reference) && !names.contains(&hash(&bytes)), "{names}");
 }
 
 #[tokio::test]
@@ -248,11 +247,8 @@ async fn limits_and_quotas() {
 
 #[tokio::test]
 async fn objects_end_after_45_days() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = Some(directory.path().to_owned());
-    let hand = Hand::at(1_800_000_000);
-    let partner = common::builder(PartnerConfig { data_dir, ..config() }).await.clock(hand.clock());
-    let partner = partner.start().await.unwrap();
+    let (place, hand) = (Place::new().await, Hand::at(1_800_000_000));
+    let partner = place.builder(config()).await.clock(hand.clock()).start().await.unwrap();
     let (addr, bytes) = (partner.addr(), file(5, 10));
     let answer = put(addr, ALICE, &bytes).await.json();
     assert_eq!(answer["expires_at"], "2027-03-01T08:00:00Z");
@@ -271,18 +267,18 @@ async fn objects_end_after_45_days() {
     // Another object's end makes the server look at the clock.
     let alice = [("Authorization", "Bearer session-of-alice")];
     assert_eq!(send(addr, &format!("DELETE /v1/media/{next}"), &alice, "").await.status, 204);
-    until("the bytes are gone", async || files(&directory.path().join("media")).is_empty()).await;
+    until("the bytes are gone", async || place.blobs().is_empty()).await;
 }
 
 #[tokio::test]
 async fn objects_survive_a_restart_and_what_was_unfinished_does_not() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
+    let place = Place::new().await;
     let mut limits = landbridge_transport::HttpLimits::default();
     limits.drain = std::time::Duration::ZERO;
-    let partner = common::builder(config.clone()).await.http_limits(limits).start().await.unwrap();
+    let partner = place.builder(config()).await.http_limits(limits).start().await.unwrap();
     let bytes = file(6, 5000);
     let reference = stored(partner.addr(), ALICE, &bytes).await;
+    let published = place.blobs();
     let mut half = TcpStream::connect(partner.addr()).await.unwrap();
     let other = file(7, 5000);
     let head = format!(
@@ -292,32 +288,26 @@ async fn objects_survive_a_restart_and_what_was_unfinished_does_not() {
         other.len()
     );
     half.write_all(&[head.as_bytes(), &other[..60_000]].concat()).await.unwrap();
-    let uploads = directory.path().join("media/uploads");
-    until("the upload has begun", async || !files(&uploads).is_empty()).await;
+    let in_flight = "landbridge_http_requests_in_flight{listener=\"public\"} 1";
+    until("the upload has begun", async || {
+        let metrics = send(partner.admin_addr(), "GET /metrics", &[], "").await.body;
+        // A bucket gets a part when it is full or the request ends.
+        metrics.lines().any(|line| line == in_flight) && (place.is_grown() || place.blobs() != published)
+    })
+    .await;
     // As if it had been killed: nothing is drained, nobody tidies up.
     drop(partner);
-    let partner = restart(config).await;
+    let partner = place.restart(config()).await;
     assert!(get(partner.addr(), &reference, &[]).await.1 == bytes);
-    until("the rest is swept", async || files(&uploads).is_empty()).await;
+    until("the rest is swept", async || place.blobs() == published).await;
     stored(partner.addr(), ALICE, &other).await;
     drop(half);
 }
 
-/// The predecessor needs a moment to let go of the database.
-async fn restart(config: PartnerConfig) -> Partner {
-    loop {
-        if let Ok(partner) = common::start_with(config.clone()).await {
-            return partner;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 #[tokio::test]
 async fn a_resumable_upload_over_two_servers() {
-    let directory = tempfile::tempdir().unwrap();
-    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
-    let partner = common::start_with(config.clone()).await.unwrap();
+    let place = Place::new().await;
+    let partner = place.start(config()).await;
     let bytes = file(8, 20_000);
     let tus = Tus::new(partner.addr(), ALICE);
     let created = tus.create(&bytes).await;
@@ -333,19 +323,24 @@ async fn a_resumable_upload_over_two_servers() {
     let mut stream = TcpStream::connect(partner.addr()).await.unwrap();
     let head = format!(
         "PATCH {location} HTTP/1.1\r\nHost: p\r\nAuthorization: Bearer session-of-alice\r\nTus-Resumable: 1.0.0\r\n\
-         Upload-Offset: 100000\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 220010\r\n\r\n"
+         Upload-Offset: 100000\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 220010\r\n\
+         Expect: 100-continue\r\n\r\n"
     );
-    stream.write_all(&[head.as_bytes(), &bytes[100_000..150_000]].concat()).await.unwrap();
-    until("the server has it", async || tus.offset(&location).await == 150_000).await;
-    tus.patch(&location, 150_000, b"x").await.assert_problem(409, "bad-request");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut interim = [0; 25];
+    stream.read_exact(&mut interim).await.unwrap();
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "the upload is this request's");
+    stream.write_all(&bytes[100_000..150_000]).await.unwrap();
+    tus.patch(&location, 100_000, b"").await.assert_problem(409, "bad-request");
     drop(stream);
+    until("the server has it", async || tus.offset(&location).await == 150_000).await;
     until("the upload is free again", async || {
         tus.patch(&location, 150_000, &bytes[150_000..160_000]).await.status == 204
     })
     .await;
     partner.shutdown().await;
 
-    let partner = restart(config).await;
+    let partner = place.restart(config()).await;
     let tus = Tus::new(partner.addr(), ALICE);
     assert_eq!(tus.offset(&location).await, 160_000);
     assert_eq!(tus.call(&format!("GET {location}"), &[], b"").await.status, 404, "it is not complete");
@@ -367,9 +362,8 @@ async fn a_resumable_upload_over_two_servers() {
 
 #[tokio::test]
 async fn resumable_uploads_that_go_wrong() {
-    let directory = tempfile::tempdir().unwrap();
-    let data_dir = Some(directory.path().to_owned());
-    let partner = common::start_with(PartnerConfig { data_dir, ..config() }).await.unwrap();
+    let place = Place::new().await;
+    let partner = place.start(config()).await;
     let (tus, bytes) = (Tus::new(partner.addr(), ALICE), file(9, 100));
     let location = async |bytes: &[u8]| tus.create(bytes).await.header("location").unwrap().to_owned();
     // More than announced: what fits is not taken for the whole.

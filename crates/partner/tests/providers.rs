@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::place::Place;
 use common::whatsapp::{WhatsApp, signer};
 use common::{ALICE, put_target, until};
 use landbridge_enlist::jwks::{self, KeySet};
@@ -113,6 +114,7 @@ struct World {
     google: RsaSigner,
     apple: Es256Key,
     _files: TempDir,
+    _place: Place,
 }
 
 fn private(path: &std::path::Path, text: &str) {
@@ -149,7 +151,6 @@ impl World {
         private(&files.path().join("apple.p8"), &apple);
         let whatsapp = WhatsApp::start().await;
         let config = PartnerConfig {
-            data_dir: Some(files.path().join("data")),
             fcm: Some(FcmConfig {
                 service_account: files.path().join("account.json"),
                 url: fcm.origin.clone(),
@@ -168,7 +169,8 @@ impl World {
             }),
             ..whatsapp.config()
         };
-        let partner = whatsapp.partner(config).await;
+        let place = Place::new().await;
+        let partner = whatsapp.partner_at(&place, config).await;
         let apple = Es256Key::from_pem(&apple).unwrap();
         Self {
             fcm,
@@ -179,6 +181,7 @@ impl World {
             google: signer("partner-1/p1-2026-10"),
             apple,
             _files: files,
+            _place: place,
         }
     }
 

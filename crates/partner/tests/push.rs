@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use axum::http::StatusCode;
 use axum::http::header::{ETAG, LOCATION};
 use axum::response::IntoResponse as _;
+use common::place::Place;
 use common::whatsapp::{Hand, KeyServer, WhatsApp, push};
 use common::{ALICE, Events, config, put_target, send, token, until};
 use landbridge_enlist::jwks;
@@ -342,14 +343,12 @@ async fn answers_that_are_no_key_set() {
 
 #[tokio::test]
 async fn what_was_answered_200_survives_the_server() {
-    let directory = tempfile::tempdir().unwrap();
-    let whatsapp = WhatsApp::start().await;
-    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..whatsapp.config() };
-    let partner = whatsapp.partner(config.clone()).await;
+    let (place, whatsapp) = (Place::new().await, WhatsApp::start().await);
+    let partner = whatsapp.partner_at(&place, whatsapp.config()).await;
     put_target(partner.addr(), ALICE, "phone", SOCKET).await;
     assert_eq!(whatsapp.push(&partner, "alice").await.status, 200);
     partner.shutdown().await;
-    let partner = whatsapp.partner(config).await;
+    let partner = whatsapp.partner_at(&place, whatsapp.config()).await;
     Events::open(partner.addr(), ALICE, "device=phone").await.next().await;
 }
 

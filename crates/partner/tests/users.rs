@@ -12,6 +12,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::post;
+use common::place::Place;
 use common::whatsapp::{Hand, KeyServer, signer};
 use common::{Answer, config, send, token};
 use landbridge_enlist::jwks;
@@ -168,16 +169,14 @@ async fn users_of_a_trusted_front() {
 
 #[tokio::test]
 async fn an_operator_rotates_keys() {
-    let directory = tempfile::tempdir().unwrap();
-    let hand = Hand::at(1_800_000_000);
-    let config = PartnerConfig { data_dir: Some(directory.path().to_owned()), ..config() };
-    let partner = common::builder(config.clone()).await.clock(hand.clock()).start().await.unwrap();
+    let (place, hand) = (Place::new().await, Hand::at(1_800_000_000));
+    let partner = place.builder(config()).await.clock(hand.clock()).start().await.unwrap();
     let published = async || {
         let keys = send(partner.addr(), "GET /.well-known/oauth/openid/jwks", &[], "").await.json();
         let kids = keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned());
         kids.collect::<Vec<_>>()
     };
-    let admin = std::fs::read_to_string(directory.path().join("admin-token")).unwrap();
+    let admin = place.admin_token();
     let rotate = async |credential: &str, body: &str| {
         send(partner.admin_addr(), "POST /admin/keys/rotate", &[("Authorization", credential)], body).await
     };
@@ -201,7 +200,7 @@ async fn an_operator_rotates_keys() {
     let metrics = send(partner.admin_addr(), "GET /metrics", &[], "").await.body;
     assert!(metrics.contains("landbridge_signing_key_age_seconds{state=\"standby\"} 0"), "{metrics}");
     // Without a data directory there is no operator's token, and none is right.
-    let partner = common::start_with(common::config()).await.unwrap();
+    let partner = common::start_with(config()).await.unwrap();
     for credential in ["Bearer ", "Bearer x", &good] {
         let headers = [("Authorization", credential)];
         let answer = send(partner.admin_addr(), "POST /admin/keys/rotate", &headers, "").await;

@@ -149,7 +149,8 @@ impl NatsConfig {
 
     /// Connects once and lets go again; `None` if that works. The client that keeps trying does not say what is wrong.
     pub(super) async fn trouble(&self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
-        let connected = async { Ok(self.options().await?.connect(self.addresses()?).await.map_err(NatsError::Client)?) };
+        let connected =
+            async { Ok(self.options().await?.connect(self.addresses()?).await.map_err(NatsError::Client)?) };
         connected.await.map(|_: async_nats::Client| ()).err()
     }
 

@@ -135,7 +135,8 @@ impl ObjectsConfig {
             .with_connect_timeout(CONNECT_TIME)
             .with_timeout(REQUEST_TIME);
         if let Some(path) = &self.ca_file {
-            options = roots(path, options).map_err(|cause| ObjectsError::Roots { path: path.clone(), cause })?;
+            options =
+                roots(path, options).map_err(|cause| ObjectsError::Roots { path: path.clone(), cause })?;
         }
         builder
             .with_bucket_name(&self.bucket)

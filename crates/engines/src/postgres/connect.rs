@@ -138,7 +138,8 @@ mod tests {
         for away in [
             "postgresql://a@db.example/b",
             "postgresql://a@db.example/b?sslmode=prefer",
-            "postgresql://a@10.0.0.1,localhost/b"] {
+            "postgresql://a@10.0.0.1,localhost/b",
+        ] {
             assert_eq!(mode(away), SslMode::Require, "{away}");
         }
         assert_eq!(mode("postgresql://a@db.example/b?sslmode=disable"), SslMode::Disable);

@@ -9,6 +9,8 @@ use landbridge_partner::store::{
 };
 use tokio_postgres::{Error, Row};
 
+use crate::seal::{Unsealable, is_sealed};
+
 use super::{PostgresStore, execute, int, lock_user, row, row_or_none, rows, storable, uint};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -16,10 +18,15 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 #[async_trait]
 impl MediaIndex for PostgresStore {
     async fn begin_upload(&self, upload: &UploadRow, quota: Quota, now: u64) -> Result<Begun, StoreError> {
-        self.with(|client| begin(client, upload, quota, now)).await
+        let upload = &self.sealed(upload)?;
+        match self.with(|client| begin(client, upload, quota, now)).await? {
+            Begun::Existing(existing) => Ok(Begun::Existing(self.opened(existing)?)),
+            other => Ok(other),
+        }
     }
 
     async fn note_upload(&self, upload: &UploadRow, now: u64) -> Result<(), StoreError> {
+        let upload = &self.sealed(upload)?;
         self.with(|client| async move { insert_upload(&client, upload, now).await }).await
     }
 
@@ -28,7 +35,8 @@ impl MediaIndex for PostgresStore {
             return Ok(None);
         }
         let found = self.with(|client| async move { find_upload(&client, id, now).await }).await?;
-        Ok(found.filter(|upload| upload.user_id == user_id))
+        let own = found.filter(|upload| upload.user_id == user_id);
+        own.map(|upload| Ok(UploadRow { media: self.opened(upload.media)?, ..upload })).transpose()
     }
 
     async fn claim_upload(
@@ -59,7 +67,10 @@ impl MediaIndex for PostgresStore {
     }
 
     async fn commit_upload(&self, id: &str, now: u64) -> Result<Committed, StoreError> {
-        self.with(|client| commit(client, id, now)).await
+        match self.with(|client| commit(client, id, now)).await? {
+            Committed::Existing(existing) => Ok(Committed::Existing(self.opened(existing)?)),
+            other => Ok(other),
+        }
     }
 
     async fn abort_upload(&self, id: &str) -> Result<(), StoreError> {
@@ -77,12 +88,12 @@ impl MediaIndex for PostgresStore {
             return Ok(None);
         }
         let now = int(now);
-        self.with(|client| async move {
+        let found = self.with(|client| async move {
             let sql = "SELECT name, reference, sha256, size, expires_at FROM media
                        WHERE name = $1 AND expires_at > $2";
             row_or_none(&client, sql, &[&name, &now]).await?.as_ref().map(media_row).transpose()
-        })
-        .await
+        });
+        found.await?.map(|media| self.opened(media)).transpose()
     }
 
     async fn media_by_hash(
@@ -91,7 +102,8 @@ impl MediaIndex for PostgresStore {
         sha256: &str,
         now: u64,
     ) -> Result<Option<MediaRow>, StoreError> {
-        self.with(|client| async move { by_hash(&client, user_id, sha256, now).await }).await
+        let found = self.with(|client| async move { by_hash(&client, user_id, sha256, now).await });
+        found.await?.map(|media| self.opened(media)).transpose()
     }
 
     async fn delete_media(&self, user_id: &str, name: &str, now: u64) -> Result<Deleted, StoreError> {
@@ -131,6 +143,32 @@ impl MediaIndex for PostgresStore {
         })
         .await
     }
+}
+
+impl PostgresStore {
+    /// As it is stored.
+    fn sealed(&self, upload: &UploadRow) -> Result<UploadRow, StoreError> {
+        let mut upload = upload.clone();
+        if let Some(key) = &self.seal {
+            let MediaRow { name, reference, .. } = &mut upload.media;
+            *reference = key.seal_reference(reference, name).map_err(failed)?;
+        }
+        Ok(upload)
+    }
+
+    /// From what is stored.
+    fn opened(&self, media: MediaRow) -> Result<MediaRow, StoreError> {
+        let reference = match &self.seal {
+            Some(key) => key.open_reference(media.reference, &media.name),
+            None if is_sealed(&media.reference) => Err(Unsealable),
+            None => Ok(media.reference),
+        };
+        Ok(MediaRow { reference: reference.map_err(failed)?, ..media })
+    }
+}
+
+fn failed(cause: Unsealable) -> StoreError {
+    StoreError::Failed(cause.into())
 }
 
 /// From name, reference, digest, size and end.

@@ -151,7 +151,8 @@ fn jwt(issuer: &KeyPair, subject: &KeyPair, claims: &str) -> String {
     format!("{signed}.{signature}")
 }
 
-const LIMITS: &str = r#""subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1"#;
+const LIMITS: &str =
+    r#""subs":-1,"data":-1,"payload":-1,"imports":-1,"exports":-1,"wildcards":true,"conn":-1,"leaf":-1"#;
 /// What an account with JetStream has more; the operator's own may not have it.
 const JETSTREAM: &str = r#","mem_storage":-1,"disk_storage":-1,"streams":-1,"consumer":-1"#;
 const USER: &str = r#"{"pub":{},"sub":{},"subs":-1,"data":-1,"payload":-1,"type":"user","version":2}"#;

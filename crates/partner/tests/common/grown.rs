@@ -41,11 +41,15 @@ impl Engines {
 
     async fn store(&self) -> PostgresStore {
         let config = PostgresConfig { pool: 4, ..PostgresConfig::new(self.database.clone()) };
-        PostgresStore::open(&config).await.unwrap()
+        PostgresStore::open(&config).await.unwrap().sealing_references(Self::seal())
+    }
+
+    fn seal() -> SealKey {
+        SealKey::new(&[7; 32]).unwrap()
     }
 
     fn keys_in(store: PostgresStore) -> PostgresKeys {
-        PostgresKeys::new(store, SealKey::new(&[7; 32]).unwrap())
+        PostgresKeys::new(store, Self::seal())
     }
 
     /// A server over them. They end with the last one and this value.
@@ -64,6 +68,11 @@ impl Engines {
     /// Where the bucket's objects are, as files.
     pub(crate) fn objects(&self) -> PathBuf {
         self.bucket.service.objects()
+    }
+
+    pub(crate) fn drop_database(&self) {
+        let name = self.database.rsplit('/').next().unwrap();
+        Postgres::shared().unwrap().sql(&format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
     }
 
     /// Everything that is in the database, as text.

@@ -1,7 +1,7 @@
 //! Uploads and downloads over the socket.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -14,6 +14,10 @@ pub(crate) const BOB: &str = "b";
 
 pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
     ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().to_vec()
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    sha256(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn hash(bytes: &[u8]) -> String {
@@ -64,14 +68,14 @@ pub(crate) async fn get(addr: SocketAddr, reference: &str, headers: &[(&str, &st
 }
 
 /// Files below a directory.
-pub(crate) fn files(directory: &Path) -> Vec<String> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files(&path));
         } else {
-            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+            found.push(path);
         }
     }
     found

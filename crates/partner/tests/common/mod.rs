@@ -4,6 +4,7 @@
 
 mod grown;
 pub(crate) mod hosting;
+pub(crate) mod place;
 pub(crate) mod whatsapp;
 
 use std::net::SocketAddr;
@@ -30,12 +31,10 @@ pub(crate) async fn start() -> Partner {
     start_with(config()).await.unwrap()
 }
 
-/// A server in the mode of this run, see [`grown`]. A test that names a data directory is about what lies in it, and one that
-/// brings parts of its own is about those: such servers are embedded ones in both modes.
+/// A server in the mode of this run, see [`grown`], that leaves nothing behind; one that does is at a [`place::Place`].
 pub(crate) async fn builder(config: PartnerConfig) -> PartnerBuilder {
-    let embedded = config.data_dir.is_some();
     let builder = Partner::builder(config);
-    if grown::is_wanted() && !embedded { grown::install(builder).await } else { builder }
+    if grown::is_wanted() { grown::Engines::new().await.install(builder).await } else { builder }
 }
 
 pub(crate) async fn start_with(config: PartnerConfig) -> Result<Partner, StartError> {

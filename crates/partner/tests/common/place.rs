@@ -1,6 +1,6 @@
 //! Where a server keeps what outlives it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use landbridge_partner::{KeyState, Partner, PartnerBuilder, PartnerConfig, PrivatePem};
 use tempfile::TempDir;
@@ -44,8 +44,16 @@ impl Place {
         }
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+    pub(crate) fn is_grown(&self) -> bool {
+        self.engines.is_some()
+    }
+
+    /// Takes away what rows are kept in.
+    pub(crate) fn ruin(&self) {
+        match &self.engines {
+            Some(engines) => engines.drop_database(),
+            None => std::fs::remove_dir_all(self.directory.path()).unwrap(),
+        }
     }
 
     /// The operator's token of the server here.
@@ -76,6 +84,14 @@ impl Place {
                 let pems = keys.filter(|path| path.extension().is_some_and(|extension| extension == "pem"));
                 pems.map(|path| std::fs::read_to_string(path).unwrap()).collect()
             }
+        }
+    }
+
+    /// What the streams of NATS hold.
+    pub(crate) async fn messages(&self) -> Vec<String> {
+        match &self.engines {
+            Some(engines) => engines.messages().await,
+            None => Vec::new(),
         }
     }
 

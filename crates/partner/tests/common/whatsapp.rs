@@ -14,6 +14,7 @@ use landbridge_partner::{Clock, Partner, PartnerConfig, PushConfig};
 use landbridge_transport::http_server::{HttpLimits, serve};
 use tokio::net::TcpListener;
 
+use super::place::Place;
 use super::{Answer, config, send};
 
 /// Test keys that are published with the vectors.
@@ -124,6 +125,10 @@ impl WhatsApp {
 
     pub(crate) async fn partner(&self, config: PartnerConfig) -> Partner {
         super::builder(config).await.clock(self.hand.clock()).start().await.unwrap()
+    }
+
+    pub(crate) async fn partner_at(&self, place: &Place, config: PartnerConfig) -> Partner {
+        place.builder(config).await.clock(self.hand.clock()).start().await.unwrap()
     }
 
     pub(crate) fn bearer(&self, partner: &Partner) -> String {
