@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     legs::Missing,
-    run::{Outcome, cargo},
+    run::{Outcome, Program, cargo},
 };
 
 /// Packages whose tests start engines; the leg `core` leaves them out.
@@ -22,7 +22,13 @@ pub(crate) fn run_leg(missing: Missing) -> Outcome {
     }
     // One command for all: the partner's tests read the variable, the others need none.
     let packages = PACKAGES.iter().chain(&["landbridge-partner"]).flat_map(|package| ["--package", package]);
-    cargo(&["test"]).args(packages).env("LANDBRIDGE_TEST_MODE", "grown").run()
+    cargo(&["test"]).args(packages).env("LANDBRIDGE_TEST_MODE", "grown").run()?;
+    servers().run()
+}
+
+/// The program's servers as processes over the engines, killed and restarted.
+pub(crate) fn servers() -> Program {
+    cargo(&["test", "--package", "landbridge-cli", "--test", "grown", "--", "--nocapture"])
 }
 
 fn is_there(program: &str, versions: Option<&str>) -> bool {

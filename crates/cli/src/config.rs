@@ -242,16 +242,18 @@ mod tests {
         } = partner;
         #[cfg(feature = "engines")]
         {
-            let landbridge_engines::ObjectsConfig { endpoint, access_key_id, secret_access_key_file, .. } =
-                objects.unwrap();
-            assert!(endpoint.is_some() && access_key_id.is_some() && secret_access_key_file.is_some());
+            let objects = objects.unwrap();
+            assert!(objects.endpoint.is_some() && objects.access_key_id.is_some());
+            assert!(objects.secret_access_key_file.is_some() && objects.ca_file.is_some());
             let landbridge_engines::NatsConfig { user, password_file, ca_file, .. } = nats.unwrap();
             assert!(user.is_some() && password_file.is_some() && ca_file.is_some());
         }
         #[cfg(feature = "engines")]
-        assert!(
-            postgres.is_some_and(|postgres| postgres.ca_file.is_some() && postgres.seal_key_file.is_some())
-        );
+        {
+            let postgres = postgres.unwrap();
+            assert!(postgres.url_file.is_some() && postgres.ca_file.is_some());
+            assert!(postgres.seal_key_file.is_some());
+        }
         let PushConfig { keys_url, audience, unknown_user: _, queue_bound: 1.., per_second: 1.. } =
             push.unwrap()
         else {

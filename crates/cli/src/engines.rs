@@ -1,6 +1,7 @@
 //! The engines of a partner server that has grown: from settings to the parts that it is built of.
 
-use std::path::PathBuf;
+mod flags;
+
 use std::sync::Arc;
 
 use landbridge_engines::{
@@ -12,16 +13,7 @@ use landbridge_partner::PartnerBuilder;
 use crate::config::PartnerSection;
 use crate::failure::Failure;
 
-/// Flags that stand over the file.
-#[derive(clap::Args)]
-pub(crate) struct Flags {
-    /// Keep everything with a row in this PostgreSQL database, for any number of servers; URL with user and password
-    #[arg(long, value_name = "URL", env = "LANDBRIDGE_PARTNER_POSTGRES", hide_env_values = true)]
-    postgres: Option<String>,
-    /// The file with the key that signing keys are sealed with in the database
-    #[arg(long, value_name = "FILE", env = "LANDBRIDGE_PARTNER_SEAL_KEY")]
-    seal_key_file: Option<PathBuf>,
-}
+pub(crate) use flags::Flags;
 
 /// What is to be used in place of the data directory.
 pub(crate) struct Engines {
@@ -33,26 +25,7 @@ pub(crate) struct Engines {
 impl Engines {
     /// Flags and environment over the file.
     pub(crate) fn resolve(flags: Flags, file: &PartnerSection) -> Result<Self, Failure> {
-        let Flags { postgres: url, seal_key_file } = flags;
-        let mut postgres = match (file.postgres.clone(), url) {
-            (Some(file), url) => Some(PostgresConfig { url: url.unwrap_or(file.url), ..file }),
-            (None, url) => url.map(PostgresConfig::new),
-        };
-        match &mut postgres {
-            Some(postgres) => {
-                if postgres.url.is_empty() {
-                    return Err(Failure::usage("[partner.postgres] has no url, and no --postgres gives one"));
-                }
-                postgres.seal_key_file = seal_key_file.or(postgres.seal_key_file.take());
-            }
-            None if seal_key_file.is_some() => {
-                return Err(Failure::usage(
-                    "--seal-key-file is for keys in a database; --postgres names one",
-                ));
-            }
-            None => {}
-        }
-        Ok(Self { postgres, objects: file.objects.clone(), nats: file.nats.clone() })
+        flags.over(file)
     }
 
     /// Connects to the engines and gives them to the server.

@@ -61,7 +61,7 @@ enum Command {
     /// Run a simulated WhatsApp: enlistment, chat server, test phones, control API
     Sandbox(sandbox::Args),
     /// Run a partner's server: key set, identity tokens, pushes, media
-    Partner(partner::Args),
+    Partner(Box<partner::Args>),
     /// Act as a partner's user: enlist, send, listen, block, delete
     Client(client::Args),
     /// Tell what happened to one message, step by step, without its text
@@ -121,7 +121,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(args) => block_on(demo::run(args)),
         Command::Sandbox(args) => block_on(sandbox::run(args, config)),
-        Command::Partner(args) => block_on(partner::run(args, config)),
+        Command::Partner(args) => block_on(partner::run(*args, config)),
         Command::Client(args) => block_on(client::run(args, config)),
         Command::Explain(args) => explain::run(&args, config),
         Command::Peer(args) => Ok(peer::run(&args)?),

@@ -1,7 +1,7 @@
 //! `landbridge partner`
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use landbridge_enlist::IntegratorId;
@@ -85,8 +85,18 @@ struct Serve {
     #[arg(long, value_name = "FILE", env = "LANDBRIDGE_PARTNER_TLS_KEY", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
     /// Speak HTTP without TLS elsewhere than on loopback, to a proxy that terminates TLS
-    #[arg(long)]
-    allow_plain_http: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "LANDBRIDGE_PARTNER_ALLOW_PLAIN_HTTP"
+    )]
+    allow_plain_http: Option<bool>,
+    /// A proxy whose X-Forwarded-For is believed; repeatable, or with commas between
+    #[arg(long = "proxy", value_name = "ADDR", value_delimiter = ',', env = "LANDBRIDGE_PARTNER_PROXIES")]
+    proxies: Option<Vec<IpAddr>>,
     /// Listen where other machines can connect, even with --insecure-dev-auth
     #[arg(
         long,
@@ -214,7 +224,7 @@ fn resolve(args: Serve, file: PartnerSection) -> Result<PartnerConfig, Failure> 
         base_url: args.base_url.or(file.base_url),
         integrator_id,
         tls: args_tls(args.tls_certificate, args.tls_key, file.tls)?,
-        allow_plain_http: args.allow_plain_http || file.allow_plain_http.unwrap_or(false),
+        allow_plain_http: args.allow_plain_http.or(file.allow_plain_http).unwrap_or(false),
         data_dir: args.data.or(file.data),
         users: file.users,
         rotate_keys_days: match file.rotate_keys_days {
@@ -226,7 +236,7 @@ fn resolve(args: Serve, file: PartnerSection) -> Result<PartnerConfig, Failure> 
         insecure_dev_auth,
         tokens_per_hour: args.tokens_per_hour.or(file.tokens_per_hour).unwrap_or(defaults.tokens_per_hour),
         push: PushConfig { keys_url: Some(keys_url), ..push },
-        proxies: file.proxies,
+        proxies: args.proxies.unwrap_or(file.proxies),
         media: file.media.unwrap_or_default(),
         fcm: file.fcm,
         apns: file.apns,

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{GenericClient, Object, Pool, PoolError};
 use landbridge_partner::store::StoreError;
+use landbridge_partner::{KeyFileError, read_key_file};
 use serde::Deserialize;
 use thiserror::Error;
 use tokio_postgres::Row;
@@ -49,7 +50,11 @@ const ATTEMPTS: u32 = 8;
 pub struct PostgresConfig {
     /// `postgresql://user:password@host:port/database?sslmode=…`. Without `sslmode`, TLS is demanded from every host but
     /// this machine; certificates are always verified.
+    #[serde(default)]
     pub url: String,
+    /// A file with the URL on its first line, mode 0600, in place of [`url`](Self::url).
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
     /// Connections at most (ASSUMED: 16).
     #[serde(default = "default_pool")]
     pub pool: usize,
@@ -69,15 +74,35 @@ fn default_pool() -> usize {
 impl PostgresConfig {
     /// The defaults, for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), pool: default_pool(), ca_file: None, seal_key_file: None }
+        Self { url: url.into(), url_file: None, pool: default_pool(), ca_file: None, seal_key_file: None }
+    }
+
+    /// Whether [`url`](Self::url) has a password in it. One that cannot be read may.
+    pub fn has_password(&self) -> bool {
+        let parsed = self.url.parse::<tokio_postgres::Config>();
+        parsed.map_or(true, |config| config.get_password().is_some())
+    }
+
+    /// The URL, wherever it is.
+    fn resolved(mut self) -> Result<Self, PostgresError> {
+        match self.url_file.take() {
+            Some(_) if !self.url.is_empty() => Err(PostgresError::TwoUrls),
+            Some(path) => {
+                let text = read_key_file(&path).map_err(PostgresError::UrlFile)?;
+                self.url = text.lines().next().unwrap_or_default().trim().to_owned();
+                Ok(self)
+            }
+            None => Ok(self),
+        }
     }
 }
 
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, pool, ca_file, seal_key_file } = self;
+        let Self { url: _, url_file, pool, ca_file, seal_key_file } = self;
         f.debug_struct("PostgresConfig")
             .field("url", &format_args!("[redacted]"))
+            .field("url_file", url_file)
             .field("pool", pool)
             .field("ca_file", ca_file)
             .field("seal_key_file", seal_key_file)
@@ -92,6 +117,12 @@ pub enum PostgresError {
     /// The URL.
     #[error("the URL of the database cannot be read")]
     Url(#[source] tokio_postgres::Error),
+    /// The file with the URL.
+    #[error("the file with the URL of the database cannot be read")]
+    UrlFile(#[source] KeyFileError),
+    /// A URL here and one in a file.
+    #[error("the database has a url and a url_file; one of them says where it is")]
+    TwoUrls,
     /// The file of roots.
     #[error("the certificates in {} cannot be read", path.display())]
     Roots {
@@ -169,7 +200,7 @@ impl PostgresStore {
     /// # Errors
     /// [`PostgresError`].
     pub async fn open(config: &PostgresConfig) -> Result<Self, PostgresError> {
-        let pool = connect::pool(config)?;
+        let pool = connect::pool(&config.clone().resolved()?)?;
         migrate::migrate(&pool).await?;
         Ok(Self { pool, depth: Arc::default(), seal: None })
     }

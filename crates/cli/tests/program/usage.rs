@@ -37,6 +37,10 @@ fn wrong_flags_are_refused_in_one_sentence() {
         (&["sandbox", "--chat", "0.0.0.0:0"], "--allow-remote"),
         (&["sandbox", "--http", "0.0.0.0:0"], "--allow-remote"),
         (&["sandbox", "--media", "0.0.0.0:0"], "--allow-remote"),
+        (&["partner", "--postgres", "postgresql://user:secret@host/database"], "everybody on this machine"),
+        (&["partner", "--postgres", "x", "--postgres-url-file", "y"], "cannot be used with"),
+        (&["partner", "--nats-user", "x"], "--nats says where it is"),
+        (&["partner", "--objects-region", "x"], "--objects-bucket names one"),
         (&["partner", "--integrator", "0"], "from 1 to 999"),
         (&["partner", "--integrator", "one"], "'one'"),
         (&["partner"], "--insecure-dev-auth"),
@@ -171,6 +175,13 @@ fn help_names_every_command_and_its_environment() {
         assert!(help.contains(&format!("LANDBRIDGE_{}_DATA", command.to_uppercase())), "{help}");
         assert_eq!(stderr(&output), "");
     }
+    let output = landbridge(directory.path())
+        .args(["partner", "--help"])
+        .env("LANDBRIDGE_PARTNER_POSTGRES", "postgresql://user:a-secret@host/database")
+        .output()
+        .unwrap();
+    assert!(stdout(&output).contains("LANDBRIDGE_PARTNER_POSTGRES"));
+    assert!(!stdout(&output).contains("a-secret"), "help shows a secret");
     let output = landbridge(directory.path())
         .args(["client", "--help"])
         .env("LANDBRIDGE_CLIENT_SESSION", "a-secret")
