@@ -28,7 +28,8 @@ pub(crate) fn run_leg(missing: Missing) -> Outcome {
 
 /// The program's servers as processes over the engines, killed and restarted.
 pub(crate) fn servers() -> Program {
-    cargo(&["test", "--package", "landbridge-cli", "--test", "grown", "--", "--nocapture"])
+    let grown = ["test", "--package", "landbridge-cli", "--test", "grown"];
+    cargo(&grown).env("LANDBRIDGE_TEST_MODE", "grown")
 }
 
 fn is_there(program: &str, versions: Option<&str>) -> bool {

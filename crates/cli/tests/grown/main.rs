@@ -2,7 +2,8 @@
 //! under load and started elsewhere, and are stopped in order one after the other while others take over. Nothing
 //! that was acknowledged is lost, and an orderly restart fails no request.
 //!
-//! `LANDBRIDGE_KILLS` says how many kills there are, `LANDBRIDGE_SEED` when; both are printed.
+//! `LANDBRIDGE_KILLS` says how many kills there are, `LANDBRIDGE_SEED` when; both are printed. It needs engines that are not Rust
+//! crates, and runs where `LANDBRIDGE_TEST_MODE` is `grown`: in the leg `services`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may stop the test")]
 
 #[path = "../../../partner/tests/common/mod.rs"]
@@ -27,7 +28,13 @@ const ANSWERS: usize = 40;
 
 fn main() {
     serve_if_asked().unwrap();
-    if std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).all(|name| "grown".contains(&*name)) {
+    if std::env::var_os("LANDBRIDGE_TEST_MODE").is_none() {
+        println!("grown: left to `cargo xtask test services`");
+    } else if std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .all(|name| "grown".contains(&*name))
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(run());
     }
