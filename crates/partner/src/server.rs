@@ -9,7 +9,7 @@ use landbridge_enlist::jwt::{self, Claims, IssueError};
 use landbridge_enlist::{BadIdentifier, IDENTIFIER_MAX_CHARS, UserIdentifier};
 use landbridge_transport::HttpClient;
 use landbridge_transport::http_server::{
-    Certificates, HttpLimits, ServerHandle, TlsError, TlsVersions, serve, serve_tls,
+    self, Certificates, HttpLimits, ServerHandle, TlsError, TlsVersions, serve, serve_tls,
 };
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -267,8 +267,8 @@ impl PartnerBuilder {
             return Err(StartError::PlainHttp { addr: config.addr });
         }
         let data = Data::load(&config, (keys, shelf), (store, blobs), &hub, (&clock, &metrics)).await?;
-        let (public, addr) = listen(config.addr).await?;
-        let (admin, _) = listen(config.admin_addr).await?;
+        let (public, addr) = listen(config.addr)?;
+        let (admin, _) = listen(config.admin_addr)?;
         let base_url = match given {
             Some(base_url) => base_url,
             None if addr.ip().is_unspecified() => return Err(StartError::NoBaseUrl { addr }),
@@ -487,9 +487,9 @@ fn parse_base_url(url: &str) -> Result<BaseUrl, StartError> {
     BaseUrl::parse(url).map_err(|cause| StartError::BaseUrl { url: url.to_owned(), cause })
 }
 
-async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |cause| StartError::Listen { addr, cause };
-    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let listener = http_server::listen(addr).map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     Ok((listener, local))
 }

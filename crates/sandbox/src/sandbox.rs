@@ -53,9 +53,9 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError::Listen`] if an address cannot be listened on.
     pub async fn bind(config: SandboxConfig) -> Result<BoundSandbox, SandboxError> {
-        let chat = listen(CHAT, config.chat_addr).await?;
-        let http = listen(HTTP, config.http_addr).await?;
-        let media = listen("files", config.media_addr).await?;
+        let chat = listen(CHAT, config.chat_addr)?;
+        let http = listen(HTTP, config.http_addr)?;
+        let media = listen("files", config.media_addr)?;
         let http_addr = local(&http, HTTP, config.http_addr)?;
         Ok(BoundSandbox { config, chat, http, http_addr, media })
     }
@@ -171,8 +171,12 @@ fn jwks_url(http_addr: SocketAddr) -> String {
     format!("http://{http_addr}{}", enlistment::JWKS_PATH)
 }
 
-async fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, SandboxError> {
-    TcpListener::bind(addr).await.map_err(|source| SandboxError::Listen { what, addr, source })
+fn listen(what: &'static str, addr: SocketAddr) -> Result<TcpListener, SandboxError> {
+    landbridge_transport::http_server::listen(addr).map_err(|source| SandboxError::Listen {
+        what,
+        addr,
+        source,
+    })
 }
 
 fn local(listener: &TcpListener, what: &'static str, addr: SocketAddr) -> Result<SocketAddr, SandboxError> {

@@ -252,10 +252,25 @@ impl Response {
         self.header("etag")
     }
 
-    /// How long the server asks to wait: `Retry-After` in seconds (the form with a date is not read).
+    /// How long the server asks to wait, see [`retry_after`].
     pub fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+        retry_after(&self.headers)
     }
+}
+
+/// How long a server asks to wait: `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3). A date is compared with
+/// the answer's own `Date`, so that the clocks need not agree; without one, with this machine's clock. A date that is past is
+/// no time at all.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let wait = text(header::RETRY_AFTER)?;
+    if wait.bytes().all(|byte| byte.is_ascii_digit()) {
+        return wait.parse().ok().map(Duration::from_secs);
+    }
+    let until = httpdate::parse_http_date(wait).ok()?;
+    let sent = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = sent.unwrap_or_else(std::time::SystemTime::now);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// An answer whose body is still coming; made by [`HttpClient::open`]. Dropping it ends the exchange.
@@ -273,6 +288,11 @@ impl Streaming {
     /// A header field as text, if it is there once or more and is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How long the server asks to wait, see [`retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        retry_after(&self.headers)
     }
 
     /// The next piece of the body, or `None` at its end.
@@ -559,5 +579,44 @@ impl HttpClient {
             }
         })?;
         Ok(Response { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_in_seconds_and_as_dates() {
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (wait, sent, expected) in [
+            ("0", None, Some(0)),
+            (" 120 ", None, Some(120)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(date), Some(60)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(date), Some(60)),
+            ("Sun Nov  6 08:50:37 1994", Some(date), Some(60)),
+            (date, Some("Sun, 06 Nov 1994 08:50:37 GMT"), Some(0)),
+            (date, None, Some(0)),
+            (date, Some("yesterday"), Some(0)),
+            ("soon", Some(date), None),
+            ("-1", None, None),
+            ("1.5", None, None),
+            ("", None, None),
+            ("99999999999999999999", None, None),
+            ("Sun, 06 Nov 1994 08:50:37 CET", Some(date), None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, wait.parse().unwrap());
+            if let Some(sent) = sent {
+                headers.insert(header::DATE, sent.parse().unwrap());
+            }
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{wait:?} {sent:?}");
+        }
+        let mut ahead = HeaderMap::new();
+        let later = std::time::SystemTime::now() + Duration::from_secs(100);
+        ahead.insert(header::RETRY_AFTER, httpdate::fmt_http_date(later).parse().unwrap());
+        let wait = retry_after(&ahead).unwrap();
+        assert!(wait <= Duration::from_secs(100) && wait > Duration::ZERO, "{wait:?}");
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

@@ -229,7 +229,7 @@ async fn odd_but_clear_requests_are_served() {
         (format!("BREW / HTTP/1.1\r\nHost: p\r\n{close}"), 405, ""),
         (format!("GET //p/ HTTP/1.1\r\nHost: p\r\n{close}"), 404, "nothing at //p/"),
         (
-            format!("GET / HTTP/1.1\r\nHost: p\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\r\n"),
+            "GET / HTTP/1.1\r\nHost: p\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nConnection: Upgrade, HTTP2-Settings, close\r\n\r\n".to_owned(),
             200,
             "hello",
         ),

@@ -222,3 +222,75 @@ async fn pings_keep_no_buffered_answer() {
     let server = start(limits).await;
     assert_eq!(ask_and_ping(server.local_addr(), [255, 255], "/long").await, 65_535);
 }
+
+/// A server on a thread of its own, and what tells how long that thread has been computing.
+fn start_apart() -> (SocketAddr, std::path::PathBuf) {
+    let (sender, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = start(HttpLimits::default()).await;
+            let thread = std::fs::canonicalize("/proc/thread-self").unwrap();
+            sender.send((server.local_addr(), thread)).unwrap();
+            server.wait().await;
+        });
+    });
+    started.recv().unwrap()
+}
+
+/// For how long a thread has been on a processor.
+fn computed(thread: &std::path::Path) -> Duration {
+    let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// No attack on one connection costs more than a second of one core, however long it goes on sending.
+#[tokio::test]
+async fn what_an_attack_costs() {
+    let (server, thread) = start_apart();
+    let reset = |n: u32| {
+        [frame(HEADERS, 5, 2 * n + 1, &head("GET", "/")), frame(RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])]
+            .concat()
+    };
+    // A window that overflows: the server resets the stream that it has just begun to answer.
+    let made = |n: u32| {
+        [frame(HEADERS, 5, 2 * n + 1, &head("GET", "/")), frame(8, 0, 2 * n + 1, &[0x7f, 255, 255, 255])]
+            .concat()
+    };
+    let small = |n: u32| match n {
+        0 => frame(HEADERS, 4, 1, &head("POST", "/echo")),
+        _ => frame(DATA, 0, 1, b"x"),
+    };
+    let block = |n: u32| match n {
+        0 => frame(HEADERS, 1, 1, &head("GET", "/")),
+        _ => frame(CONTINUATION, 0, 1, &[&[0x00, 0x01, b'x', 0x7f, 0x81, 0x07][..], &[b'y'; 1024]].concat()),
+    };
+    let entry = [&[0x40, 0x01, b'x', 0x7f, 0x81, 0x17][..], &[b'y'; 3072]].concat();
+    let bomb =
+        |n: u32| frame(HEADERS, 5, 2 * n + 1, &[head("GET", "/"), entry.clone(), vec![0xbe; 8000]].concat());
+    type Next<'a> = Box<dyn FnMut(u32) -> Vec<u8> + 'a>;
+    let attacks: [(&str, Next<'_>); 9] = [
+        ("pings", Box::new(|_| frame(PING, 0, 0, &[1; 8]))),
+        ("settings", Box::new(|_| frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 255, 255]))),
+        ("unknown frames", Box::new(|_| frame(0xbe, 0, 0, b"grease"))),
+        ("rapid resets", Box::new(reset)),
+        ("resets that the server is made to send", Box::new(made)),
+        ("empty DATA", Box::new(|n| if n == 0 { small(0) } else { frame(DATA, 0, 1, &[]) })),
+        ("DATA of one byte", Box::new(small)),
+        ("CONTINUATION without end", Box::new(block)),
+        ("blocks that unfold", Box::new(bomb)),
+    ];
+    for (what, next) in attacks {
+        let before = computed(&thread);
+        let socket = connect(server, &[]).await;
+        let (heard, sent) = flood(socket, next, 2_000_000).await;
+        let cost = computed(&thread) - before;
+        println!(
+            "{what}: {sent} sent, GOAWAY {:?}, {} µs of the server's processor",
+            goaway(&heard),
+            cost.as_micros()
+        );
+        assert!(sent < 2_000_000, "{what}: all was taken");
+        assert!(cost < Duration::from_secs(1), "{what}: {cost:?}");
+    }
+}

@@ -18,6 +18,7 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::guard::{Guarded, Watch};
+use super::newcomers::Newcomer;
 use super::service::Guard;
 use super::stalls::Stalls;
 use super::{HttpLimits, Security};
@@ -43,7 +44,7 @@ enum Protocol {
 
 pub(super) async fn accept<S, B>(
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, newcomer): (SocketAddr, Newcomer),
     security: Security,
     service: S,
     limits: Arc<HttpLimits>,
@@ -59,20 +60,25 @@ pub(super) async fn accept<S, B>(
         return;
     }
     match security {
-        Security::Plain => serve_one(stream, peer, None, service, limits, closed).await,
+        Security::Plain => serve_one(stream, (peer, newcomer), None, service, limits, closed).await,
         #[cfg(feature = "tls-server")]
         Security::Tls(certificates) => {
             let mut closed = closed;
-            let handshake = certificates.acceptor().accept(stream);
+            let end = Instant::now() + limits.tls;
+            // Silence is no handshake that takes long.
+            let handshake = async {
+                tokio::time::timeout(limits.first_byte, stream.readable()).await??;
+                certificates.acceptor().accept(stream).await
+            };
             let shaken = tokio::select! {
-                shaken = tokio::time::timeout(limits.tls, handshake) => shaken,
+                shaken = tokio::time::timeout_at(end, handshake) => shaken,
                 _ = closed.changed() => return,
             };
             match shaken {
                 Ok(Ok(stream)) => {
                     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let agreed = if is_http2 { Protocol::Http2 } else { Protocol::Http1 };
-                    serve_one(stream, peer, Some(agreed), service, limits, closed).await;
+                    serve_one(stream, (peer, newcomer), Some(agreed), service, limits, closed).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS"),
                 Err(_) => tracing::debug!(%peer, "closed: no TLS in time"),
@@ -84,7 +90,7 @@ pub(super) async fn accept<S, B>(
 /// `agreed` is what TLS has settled; without it, the first bytes do.
 async fn serve_one<T, S, B>(
     stream: T,
-    peer: SocketAddr,
+    (peer, newcomer): (SocketAddr, Newcomer),
     agreed: Option<Protocol>,
     service: S,
     limits: Arc<HttpLimits>,
@@ -119,7 +125,7 @@ async fn serve_one<T, S, B>(
         TokioIo::new(Guarded::new(stream, Arc::clone(&watch), protocol == Protocol::Http1, &limits, begun));
     let stalls = Arc::<Stalls>::default();
     let watched = (protocol == Protocol::Http2).then(|| Arc::clone(&stalls));
-    let service = Guard::new(service, peer, watch, watched, Arc::clone(&limits));
+    let service = Guard::new(service, (peer, newcomer), watch, watched, Arc::clone(&limits));
     let outcome = match protocol {
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();

@@ -26,9 +26,9 @@
 //! ```no_run
 //! use landbridge_transport::http_server::{HttpLimits, serve};
 //!
-//! # async fn example() -> std::io::Result<()> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let router = axum::Router::new().route("/health", axum::routing::get(|| async { "ok" }));
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let listener = landbridge_transport::http_server::listen("127.0.0.1:0".parse()?)?;
 //! let stop = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
 //! let server = serve(listener, router, HttpLimits::default(), stop)?;
 //! println!("http://{}", server.local_addr());
@@ -41,6 +41,7 @@ mod connection;
 mod frames;
 mod guard;
 mod head;
+mod newcomers;
 mod service;
 mod stalls;
 #[cfg(feature = "tls-server")]
@@ -60,10 +61,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Body;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service;
+
+use newcomers::Newcomers;
 
 /// The limits of one server.
 #[derive(Debug, Clone)]
@@ -83,7 +86,8 @@ pub struct HttpLimits {
     pub tls: Duration,
     /// From the stop signal to the end of the last request; what is not done by then is cut. 30 s.
     pub drain: Duration,
-    /// Connections at once; the next ones wait in the operating system's queue. 10,000.
+    /// Connections at once. With none left, the next one gets the place of the one that has asked for nothing for the
+    /// longest time; if all have, it waits, and those behind it in the operating system's queue. 10,000.
     pub connections: usize,
     /// Largest header block in bytes, at least 8,192. 16,384.
     pub header_block: usize,
@@ -181,6 +185,26 @@ impl ServerHandle {
         // The task is never aborted and a panic of a handler stays in its connection's task.
         self.task.await.unwrap_or(Drained { cut: 0 })
     }
+}
+
+/// Connections that the system keeps until they are accepted; no more than its own limit.
+const BACKLOG: u32 = 4096;
+
+/// Listens on an address, for [`serve`] and `serve_tls`. Must be called inside a tokio runtime.
+///
+/// Otherwise than [`TcpListener::bind`], with a queue that a burst of connections does not fill: what finds it full
+/// believes to be connected, and waits for seconds at best.
+///
+/// # Errors
+///
+/// What the system says about the address.
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port that was listened on a moment ago can be listened on again.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `service` on `listener` until `stop` is done, then drains. Must be called inside a tokio runtime.
@@ -281,27 +305,35 @@ where
 {
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
+    let newcomers = Arc::<Newcomers>::default();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.ok()?;
-            Some((slot, listener.accept().await))
-        };
         tokio::select! {
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            next = next => match next {
-                Some((slot, Ok((stream, peer)))) => {
+            next = listener.accept() => match next {
+                Ok((stream, peer)) => {
+                    if slots.available_permits() == 0 {
+                        newcomers.make_room();
+                    }
+                    let slot = tokio::select! {
+                        biased;
+                        () = &mut stop => break,
+                        slot = Arc::clone(&slots).acquire_owned() => slot,
+                    };
                     let (limits, closed) = (Arc::clone(&limits), closed.clone());
-                    let work = connection::accept(stream, peer, security.clone(), service.clone(), limits, closed);
-                    connections.spawn(async move {
-                        work.await;
-                        drop(slot);
+                    let (security, service) = (security.clone(), service.clone());
+                    newcomers.start(|newcomer| {
+                        let caller = (peer, newcomer);
+                        let work = connection::accept(stream, caller, security, service, limits, closed);
+                        connections.spawn(async move {
+                            work.await;
+                            drop(slot);
+                        })
                     });
                 }
-                Some((_, Err(error))) => accept_failed(&error).await,
-                None => break,
+                Err(error) => accept_failed(&error).await,
             },
         }
     }

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::body::RequestBody;
 use super::guard::Watch;
 use super::head::is_host;
+use super::newcomers::Newcomer;
 use super::stalls::Stalls;
 use super::{HttpLimits, PeerAddr};
 
@@ -25,6 +26,7 @@ type Answer = Response<UnsyncBoxBody<Bytes, BoxError>>;
 pub(super) struct Guard<S> {
     inner: S,
     peer: SocketAddr,
+    newcomer: Newcomer,
     watch: Arc<Watch>,
     /// For answers that the socket's guard does not see stall.
     stalls: Option<Arc<Stalls>>,
@@ -35,12 +37,12 @@ pub(super) struct Guard<S> {
 impl<S> Guard<S> {
     pub(super) fn new(
         inner: S,
-        peer: SocketAddr,
+        (peer, newcomer): (SocketAddr, Newcomer),
         watch: Arc<Watch>,
         stalls: Option<Arc<Stalls>>,
         limits: Arc<HttpLimits>,
     ) -> Self {
-        Self { inner, peer, watch, stalls, limits, requests: AtomicU64::new(0) }
+        Self { inner, peer, newcomer, watch, stalls, limits, requests: AtomicU64::new(0) }
     }
 
     /// What of requests is refused here: in HTTP/1, what the socket's guard has found; in HTTP/2, the same.
@@ -100,6 +102,9 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            self.newcomer.settle();
+        }
         let http1 = request.version() < Version::HTTP_2;
         if let Some(status) = self.refusal(&request, number) {
             let answer = refused((self.limits.refuse)(status), http1);
