@@ -125,7 +125,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Client(args) => block_on(client::run(args, config)),
         Command::Explain(args) => explain::run(&args, config),
         Command::Peer(args) => Ok(peer::run(&args)?),
-        Command::Media(args) => media::run(args),
+        Command::Media(args) => block_on(media::run(args)),
         Command::Wire(args) => wire::run(args),
     }
 }

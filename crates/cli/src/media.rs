@@ -5,6 +5,7 @@ mod encrypt;
 mod inspect;
 mod pipes;
 mod report;
+mod stop;
 
 use std::str::FromStr;
 
@@ -34,12 +35,13 @@ enum MediaCommand {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
-        MediaCommand::Encrypt(args) => encrypt::run(args),
-        MediaCommand::Decrypt(args) => decrypt::run(args),
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    stop::until_stopped(move |unfinished| match args.command {
+        MediaCommand::Encrypt(args) => encrypt::run(args, unfinished),
+        MediaCommand::Decrypt(args) => decrypt::run(args, unfinished),
         MediaCommand::Inspect(args) => inspect::run(args),
-    }
+    })
+    .await
 }
 
 fn parse_kind(name: &str) -> Result<MediaKind, String> {

@@ -303,6 +303,8 @@ pub enum EventKind {
     },
     /// A push went to a partner.
     Push(Box<PushExchange>),
+    /// The media server was asked for a file.
+    Media(Box<MediaExchange>),
     /// Behind an exchange, another push for the user is planned: a further try, or a reminder if mail still waits then.
     PushPlanned {
         /// Why.
@@ -378,9 +380,34 @@ pub struct PushExchange {
     /// Why there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// `Retry-After` of the answer, in seconds.
+    /// `Retry-After` of the answer, in seconds; a date is counted from that of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// How long it took, in milliseconds of the system's clock.
+    pub millis: u64,
+}
+
+/// One request to the media server, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MediaExchange {
+    /// The download path, without what opens the file.
+    pub path: String,
+    /// The method.
+    pub method: String,
+    /// Whether a part was asked for.
+    pub part: bool,
+    /// The partner that has the file, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integrator: Option<u32>,
+    /// The status.
+    pub status: u16,
+    /// Bytes of the body that went out.
+    pub bytes: u64,
+    /// Their SHA-256, 64 hex digits.
+    pub body_sha256: String,
+    /// Whether the body came to its end.
+    pub whole: bool,
     /// How long it took, in milliseconds of the system's clock.
     pub millis: u64,
 }

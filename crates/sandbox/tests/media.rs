@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use landbridge_media::{Claim, DownloadPath, Expected, MediaKind, decrypt};
 use landbridge_proto::content::Media;
+use landbridge_sandbox::events::{Event, EventKind};
 use landbridge_sandbox::faults::{Fault, Probability};
 use landbridge_sandbox::{Direction, FileError, PhoneFile, Sandbox, SandboxConfig};
 use landbridge_transport::http_client::{Method, Response as Answer};
@@ -36,6 +37,9 @@ async fn partner(asked: Asked) -> String {
             REFERENCE => (etag, [("set-cookie", "a=b")], "0123456789").into_response(),
             name if name.starts_with("redirect") => {
                 (StatusCode::FOUND, [(header::LOCATION, "http://127.0.0.1:1/secret")]).into_response()
+            }
+            name if name.starts_with("squeezed") => {
+                ([(header::CONTENT_ENCODING, "gzip")], "\u{1f}").into_response()
             }
             name if name.starts_with("trouble") => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             _ => StatusCode::NOT_FOUND.into_response(),
@@ -143,6 +147,7 @@ async fn no_request_leads_elsewhere() {
         (interop("7", pad), 404),
         (interop("7", &format!("redirect{pad}")), 502),
         (interop("7", &format!("trouble{pad}")), 502),
+        (interop("7", &format!("squeezed{pad}")), 502),
         (interop("7", "%2e%2e%2fadmin%2fkeys%2frotate00000"), 404),
         ("/interop/whatsapp/download/7/../../admin/".to_owned(), 404),
         ("//127.0.0.1:1/interop/whatsapp/download/7/x".to_owned(), 404),
@@ -153,9 +158,35 @@ async fn no_request_leads_elsewhere() {
         assert_eq!(world.get(&path, &[]).await.status.as_u16(), status, "{path}");
     }
     let names: Vec<String> = world.asked.lock().unwrap().iter().map(|(name, _)| name.clone()).collect();
-    assert_eq!(names, [pad.to_owned(), format!("redirect{pad}"), format!("trouble{pad}")]);
+    let expected = ["", "redirect", "trouble", "squeezed"].map(|name| format!("{name}{pad}"));
+    assert_eq!(names, expected);
     let posted = world.call(Method::POST, &interop("7", REFERENCE), &[]).await;
     assert_eq!((posted.status.as_u16(), posted.header("allow")), (405, Some("GET, HEAD")));
+}
+
+#[tokio::test]
+async fn the_journal_has_each_exchange_with_its_hash_and_without_what_opens_the_file() {
+    let world = World::new().await;
+    let path = interop("7", REFERENCE);
+    let mut seen = 0;
+    for (method, headers, status, body, part) in [
+        (Method::GET, &[][..], 200, "0123456789", false),
+        (Method::GET, &[("range", "bytes=4-")][..], 206, "456789", true),
+        (Method::HEAD, &[][..], 200, "", false),
+        (Method::GET, &[("if-none-match", "\"e\"")][..], 304, "", false),
+    ] {
+        world.call(method.clone(), &path, headers).await;
+        let is_media = |event: &Event| matches!(event.kind, EventKind::Media(_));
+        let event = world.sandbox.handle().wait_for(seen, is_media).await;
+        seen = event.seq;
+        let EventKind::Media(found) = event.kind else { panic!("{event:?}") };
+        assert_eq!((found.method.as_str(), found.status, found.part), (method.as_str(), status, part));
+        assert_eq!((found.integrator, found.bytes, found.whole), (Some(7), body.len() as u64, true));
+        let hash = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found.body_sha256, hash);
+        assert!(!found.path.contains(REFERENCE), "{}", found.path);
+    }
 }
 
 #[tokio::test]
@@ -226,7 +257,13 @@ async fn what_phones_upload_is_given_whole_and_in_parts() {
     assert_eq!((other.status.as_u16(), other.body.len()), (200, 100_026));
     let behind = world.get(path.as_str(), &[("range", "bytes=100026-")]).await;
     assert_eq!((behind.status.as_u16(), behind.header("content-range")), (416, Some("bytes */100026")));
-    assert_eq!(world.get(path.as_str(), &[("if-none-match", &etag)]).await.status.as_u16(), 304);
+    for known in [etag.clone(), format!("\"a\", W/{etag}"), "*".to_owned()] {
+        assert_eq!(
+            world.get(path.as_str(), &[("if-none-match", &known)]).await.status.as_u16(),
+            304,
+            "{known}"
+        );
+    }
     let guessed = path.as_str().replace("oh=", "oh=A");
     assert_eq!(world.get(&guessed, &[]).await.status.as_u16(), 404, "the number alone opens nothing");
 }

@@ -4,7 +4,9 @@
 
 mod support;
 
-use axum::http::{StatusCode, Version};
+use axum::body::{Body, Bytes};
+use axum::http::{Response, StatusCode, Version};
+use http_body_util::channel::Channel;
 use landbridge_sandbox::events::{EventKind, PushExchange};
 use landbridge_sandbox::{PushReason, PushState, Pushing, SandboxConfig, SandboxError, UserPushes};
 use landbridge_stanza::chatstate::ChatState;
@@ -12,6 +14,7 @@ use landbridge_wire::Jid;
 use support::chat::Peer;
 use support::partner::{Got, Receiver};
 use support::*;
+use tempfile::TempDir;
 
 const NUMBER: &str = "14155551001";
 
@@ -238,6 +241,11 @@ async fn every_answer_leads_to_what_the_table_says() {
         assert!((waited..=waited + 1).contains(&took), "{after}: {took} s");
         assert_eq!(exchange.status, Some(200));
     }
+    // A date is counted from that of the answer, whatever clock either side has.
+    let dates = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")];
+    town.partner.then((StatusCode::SERVICE_UNAVAILABLE, dates));
+    town.world.sandbox.handle().push("alice").unwrap();
+    assert_eq!(town.exchange().await.retry_after, Some(120));
     town.world.sandbox.shutdown().await;
 }
 
@@ -409,24 +417,91 @@ async fn by_hand_it_goes_for_users_of_partners_alone() {
     town.world.sandbox.shutdown().await;
 }
 
-#[tokio::test]
-async fn an_account_that_is_gone_and_a_restart() {
+impl Town {
+    /// Stops the sandbox and starts one over the same data, whose clock is at the beginning again.
+    async fn restart(&mut self, dir: &TempDir, change: impl FnOnce(&mut SandboxConfig)) {
+        let mut config = config().data_dir(dir.path());
+        config.partners = vec![(INTEGRATOR, self.partner.base.clone())];
+        change(&mut config);
+        let fresh =
+            World::with(SandboxConfig { partners: config.partners.clone(), ..SandboxConfig::default() });
+        std::mem::replace(&mut self.world, fresh.await).sandbox.shutdown().await;
+        let between = std::mem::replace(&mut self.world, World::with(config).await);
+        between.sandbox.shutdown().await;
+        self.seen = 0;
+    }
+
+    fn stands(&self) -> (PushState, Option<PushReason>, Option<u64>, u32) {
+        let report = self.report();
+        (report.state, report.why, report.due, report.tries)
+    }
+}
+
+async fn kept() -> (TempDir, Town) {
     let dir = tempfile::tempdir().unwrap();
-    let mut town = Town::with(|config| config.data_dir = Some(dir.path().to_owned())).await;
+    let town = Town::with(|config| config.data_dir = Some(dir.path().to_owned())).await;
+    (dir, town)
+}
+
+#[tokio::test]
+async fn a_restart_neither_forgets_a_push_nor_repeats_one() {
+    let (dir, mut town) = kept().await;
     town.write("for the next life");
-    assert_eq!(town.exchange().await.why, PushReason::Activity);
-    let partners = vec![(INTEGRATOR, town.partner.base.clone())];
-    town.world.sandbox.shutdown().await;
-    // What was said before is not known any more; that mail waits is.
-    let mut config = config();
-    (config.partners, config.data_dir) = (partners, Some(dir.path().to_owned()));
-    town.world = World::with(config).await;
-    town.seen = 0;
-    assert_eq!(town.exchange().await.status, Some(200));
     town.plan().await;
+    // It was told, and the reminder is due when it would have been.
+    town.restart(&dir, |_| {}).await;
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Reminder), Some(NOW + 3_600), 0));
+    // What came within half a minute waits for its time, and not longer for the restart.
+    town.write("once more");
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Activity), Some(NOW + 30), 0));
+    town.restart(&dir, |_| {}).await;
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Activity), Some(NOW + 30), 0));
+    assert_eq!(town.partner.waiting(), 1);
+    town.partner.then((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "100")]));
+    town.world.sandbox.handle().advance_clock(30).unwrap();
+    assert_eq!(town.exchange().await.attempt, 1);
+    town.plan().await;
+    // The clock of the next run is 30 seconds behind: the wait stays as long as it was.
+    town.restart(&dir, |_| {}).await;
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Activity), Some(NOW + 100), 1));
+    town.world.sandbox.handle().advance_clock(100).unwrap();
+    let second = town.exchange().await;
+    assert_eq!((second.attempt, second.status), (2, Some(200)));
+    assert_eq!(town.partner.waiting(), 2);
     // 31 days later nobody is enlisted.
+    town.plan().await;
     town.world.sandbox.handle().advance_clock(31 * 86_400).unwrap();
     assert_eq!(town.world.sandbox.handle().pushes().pushes, []);
-    assert_eq!(town.partner.waiting(), 2);
+    town.restart(&dir, |_| {}).await;
+    assert_eq!(town.world.sandbox.handle().pushes().pushes, []);
+    town.world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn mail_that_no_plan_has_thought_of_is_told_by_the_next_run() {
+    let (dir, mut town) = kept().await;
+    town.write("told at once");
+    town.plan().await;
+    town.restart(&dir, |config| config.pushing = Pushing::Off).await;
+    town.write("while nobody pushes");
+    town.restart(&dir, |_| {}).await;
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Activity), Some(NOW + 30), 0));
+    assert_eq!(town.partner.waiting(), 1);
+    town.world.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_push_that_is_under_way_when_the_sandbox_stops_comes_to_its_end() {
+    let (dir, mut town) = kept().await;
+    let (end, body) = Channel::<Bytes>::new(1);
+    town.partner.then(Response::new(Body::new(body)));
+    town.write("just in time");
+    town.partner.next().await;
+    let ending = async {
+        tokio::task::yield_now().await;
+        drop(end);
+    };
+    tokio::join!(town.restart(&dir, |_| {}), ending);
+    assert_eq!(town.stands(), (PushState::Waiting, Some(PushReason::Reminder), Some(NOW + 3_600), 0));
     town.world.sandbox.shutdown().await;
 }

@@ -56,6 +56,38 @@ async fn gets_and_posts() {
 }
 
 #[tokio::test]
+async fn a_wait_until_a_date_is_counted_from_that_of_the_answer() {
+    let at = |seconds: u64| format!("Sun, 06 Nov 1994 08:{:02}:{:02} GMT", 49 + seconds / 60, seconds % 60);
+    for (wait, sent, expected) in [
+        (at(37), Some(at(30)), Some(7)),
+        (at(30), Some(at(37)), Some(0)),
+        // Without one, from now: that date has passed.
+        (at(30), None, Some(0)),
+        ("7".to_owned(), Some(at(30)), Some(7)),
+        ("-7".to_owned(), Some(at(30)), None),
+        ("soon".to_owned(), Some(at(30)), None),
+        ("Sun, 06 Nov 1994 08:49 GMT".to_owned(), Some(at(30)), None),
+    ] {
+        let date = sent.map(|date| format!("date: {date}\r\n")).unwrap_or_default();
+        let head = format!("HTTP/1.1 503 Busy\r\n{date}retry-after: {wait}\r\ncontent-length: 0\r\n\r\n");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1_000];
+            let mut count = 0;
+            while !request[..count].ends_with(b"\r\n\r\n") {
+                count += socket.read(&mut request[count..]).await.unwrap();
+            }
+            socket.write_all(head.as_bytes()).await.unwrap();
+        });
+        let answer = client().get(&base, &[]).await.unwrap();
+        assert_eq!(answer.retry_after(), expected.map(Duration::from_secs), "{wait}");
+        server.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_version_that_is_asked_for_is_spoken() {
     let version = |request: axum::extract::Request| async move { format!("{:?}", request.version()) };
     let router = Router::new().route("/", get(version));

@@ -6,6 +6,7 @@ use landbridge::media::{DecryptError, Decryptor, Expected, MediaKind};
 
 use super::pipes::{Input, Output};
 use super::report::{Facts, Report};
+use super::stop::Unfinished;
 use super::{HashArg, KeyArg, parse_kind};
 use crate::failure::Failure;
 
@@ -58,9 +59,9 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(super) fn run(args: Args, unfinished: &Unfinished) -> Result<(), Failure> {
     let mut input = Input::open(&args.input)?;
-    let mut decryptor = Decryptor::new(&args.expected(), Output::open(&args.output)?);
+    let mut decryptor = Decryptor::new(&args.expected(), Output::open(&args.output, unfinished)?);
     if args.kind.has_sidecar() {
         decryptor = decryptor.with_sidecar();
     }

@@ -6,6 +6,7 @@ use landbridge::media::{Encryptor, MediaKey, MediaKind, Quarantine as _};
 
 use super::pipes::{Input, Output};
 use super::report::{Facts, Report};
+use super::stop::Unfinished;
 use super::{KeyArg, parse_kind};
 use crate::failure::Failure;
 
@@ -28,7 +29,7 @@ pub(super) struct Args {
     output: PathBuf,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(super) fn run(args: Args, unfinished: &Unfinished) -> Result<(), Failure> {
     let (key, made) = match args.key {
         Some(KeyArg(key)) => (key, None),
         None => {
@@ -38,7 +39,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
     };
     let mut input = Input::open(&args.input)?;
-    let mut output = Output::open(&args.output)?;
+    let mut output = Output::open(&args.output, unfinished)?;
     let mut encryptor = Encryptor::new(args.kind, &key);
     let mut ready = Vec::new();
     loop {

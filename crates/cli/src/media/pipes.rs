@@ -1,12 +1,13 @@
 //! Where the bytes come from and go to: files, or `-` for standard input and output.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
 use landbridge::media::{HiddenFile, Quarantine};
 
+use super::stop::Unfinished;
 use crate::failure::Failure;
 use crate::progress;
 
@@ -58,20 +59,46 @@ impl Drop for Input {
 
 /// Where a file goes once it is whole and good.
 pub(super) enum Output {
+    /// Takes the place of what is there.
     File(HiddenFile, PathBuf),
-    /// Waits in a file without a name.
-    Standard(File),
+    /// Waits in a file without a name, and is copied into a device or pipe, or to standard output.
+    Copied(File, Option<PathBuf>),
 }
 
 impl Output {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    /// Begins it. What `unfinished` is told is to be removed if the program has to end before.
+    pub(super) fn open(path: &Path, unfinished: &Unfinished) -> Result<Self, Failure> {
         let opened = if path == Path::new("-") {
-            tempfile::tempfile().map(Self::Standard)
+            tempfile::tempfile().map(|file| Self::Copied(file, None))
         } else {
-            HiddenFile::beside(path).map(|file| Self::File(file, path.to_owned()))
+            Self::at(path)
         };
-        opened.map_err(|error| Failure::runtime(format!("{} cannot be written: {error}", path.display())))
+        let opened = opened.map_err(|error| cannot_write(path, &error))?;
+        if let Self::File(file, _) = &opened {
+            unfinished.is_at(file.hidden_path());
+        }
+        Ok(opened)
     }
+
+    fn at(path: &Path) -> io::Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+            // Another file in its place would be no device any more.
+            Ok(found) if !found.is_file() => {
+                tempfile::tempfile().map(|file| Self::Copied(file, Some(path.to_owned())))
+            }
+            // Behind a link is the file that is meant.
+            Ok(_) => {
+                let target = path.canonicalize()?;
+                HiddenFile::beside(&target).map(|file| Self::File(file, target))
+            }
+            Err(_) => HiddenFile::beside(path).map(|file| Self::File(file, path.to_owned())),
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::runtime(format!("{} cannot be written: {error}", path.display()))
 }
 
 impl Quarantine for Output {
@@ -81,26 +108,26 @@ impl Quarantine for Output {
     fn hold(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = match self {
             Self::File(file, _) => file.hold(bytes),
-            Self::Standard(file) => file.write_all(bytes),
+            Self::Copied(file, _) => file.write_all(bytes),
         };
         written.map_err(|error| Failure::runtime(format!("the output cannot be written: {error}")))
     }
 
     fn release(self) -> Result<(), Failure> {
         match self {
-            Self::File(file, path) => file
-                .release()
-                .map(drop)
-                .map_err(|error| Failure::runtime(format!("{} cannot be written: {error}", path.display()))),
-            Self::Standard(mut file) => {
-                let mut copy = || -> io::Result<()> {
-                    io::Seek::rewind(&mut file)?;
-                    let mut out = io::stdout().lock();
-                    io::copy(&mut file, &mut out)?;
-                    out.flush()
-                };
-                copy().map_err(|error| Failure::runtime(format!("the output cannot be written: {error}")))
+            Self::File(file, path) => file.release().map(drop).map_err(|error| cannot_write(&path, &error)),
+            Self::Copied(file, None) => copy(file, io::stdout().lock())
+                .map_err(|error| Failure::runtime(format!("the output cannot be written: {error}"))),
+            Self::Copied(file, Some(path)) => {
+                let out = OpenOptions::new().write(true).open(&path);
+                out.and_then(|out| copy(file, out)).map_err(|error| cannot_write(&path, &error))
             }
         }
     }
+}
+
+fn copy(mut from: File, mut to: impl Write) -> io::Result<()> {
+    io::Seek::rewind(&mut from)?;
+    io::copy(&mut from, &mut to)?;
+    to.flush()
 }

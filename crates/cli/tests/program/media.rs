@@ -144,3 +144,93 @@ fn wrong_arguments_are_told() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("none cannot be read"), "{}", stderr(&output));
 }
+
+/// What lies in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_written_into_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    fs::write(directory.join("in"), b"the harbour").unwrap();
+    let encrypt =
+        |out: &str| ["media", "encrypt", "--kind", "image", "--key", KEY, "in", out].map(str::to_owned);
+
+    // A pipe with a name.
+    let made = std::process::Command::new("mkfifo").arg(directory.join("pipe")).status().unwrap();
+    assert!(made.success());
+    let reader = std::thread::spawn({
+        let pipe = directory.join("pipe");
+        move || fs::read(pipe).unwrap()
+    });
+    let arguments = encrypt("pipe");
+    let output = run(directory, &arguments.each_ref().map(String::as_str));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(reader.join().unwrap().len(), 26);
+    assert!(fs::metadata(directory.join("pipe")).unwrap().file_type().is_fifo());
+
+    // A link: the file behind it is meant.
+    fs::create_dir(directory.join("shelf")).unwrap();
+    fs::write(directory.join("shelf/target"), b"old").unwrap();
+    std::os::unix::fs::symlink("shelf/target", directory.join("link")).unwrap();
+    let output = run(directory, &encrypt("link").each_ref().map(String::as_str));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(fs::symlink_metadata(directory.join("link")).unwrap().is_symlink());
+    assert_eq!(fs::read(directory.join("shelf/target")).unwrap().len(), 26);
+
+    // A folder is refused before anything is read.
+    let output = run(directory, &encrypt("shelf").each_ref().map(String::as_str));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!((names(directory).len(), names(&directory.join("shelf")).len()), (4, 1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_is_full_fails_and_stays_a_device() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("in"), b"the harbour").unwrap();
+    // By a link of its own, so that no mistake harms the machine.
+    let full = directory.path().join("full");
+    std::os::unix::fs::symlink("/dev/full", &full).unwrap();
+    let output = run(directory.path(), &["media", "encrypt", "--kind", "image", "--key", KEY, "in", "full"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("full cannot be written"), "{}", stderr(&output));
+    assert!(fs::symlink_metadata(&full).unwrap().is_symlink());
+    assert!(fs::metadata(&full).unwrap().file_type().is_char_device());
+}
+
+#[cfg(unix)]
+#[test]
+fn who_stops_it_in_the_middle_finds_nothing() {
+    for signal in ["INT", "TERM"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = landbridge(directory.path());
+        command.args(["media", "decrypt", "--kind", "video", "--key", KEY, "-", "out"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&[7; 200_000]).unwrap();
+        // It has begun once its file is there.
+        while names(directory.path()).is_empty() {
+            std::thread::yield_now();
+        }
+        let id = child.id().to_string();
+        let sent = std::process::Command::new("kill").args(["-s", signal, &id]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stderr(&output), "landbridge: stopped; nothing was written\n");
+        assert_eq!(names(directory.path()), Vec::<String>::new(), "{signal}");
+        drop(stdin);
+    }
+}

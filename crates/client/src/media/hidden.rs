@@ -41,6 +41,11 @@ impl HiddenFile {
         let file = NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))?;
         Ok(Self { writer: BufWriter::with_capacity(64 * 1024, file), target: target.to_owned() })
     }
+
+    /// Where it is until it is released: what a program removes that is told to stop in between.
+    pub fn hidden_path(&self) -> &Path {
+        self.writer.get_ref().path()
+    }
 }
 
 impl Quarantine for HiddenFile {

@@ -117,6 +117,11 @@ impl Tx<'_> {
 
     /// Lets go of everything that is held back, in the order in which it came.
     pub(crate) fn release_all(&self) -> Result<(), SandboxError> {
+        // No push has thought of what lay behind others.
+        self.0.execute(
+            "UPDATE pushes SET seen = 0 WHERE user IN (SELECT user FROM mailbox WHERE held = 1)",
+            [],
+        )?;
         self.0.execute("UPDATE mailbox SET held = 0 WHERE held = 1", [])?;
         Ok(())
     }

@@ -6,6 +6,7 @@ mod keys;
 mod mailbox;
 mod meta;
 mod phones;
+mod pushes;
 mod schema;
 mod users;
 
@@ -19,6 +20,7 @@ use crate::SandboxError;
 use crate::state::lock;
 
 pub(crate) use mailbox::{Entry, MailClass};
+pub(crate) use pushes::{KeptPlan, KeptPushes};
 pub use users::{Change, EnlistKeys, Enlisted, UserInfo};
 pub(crate) use users::{NewPhone, User, UserId};
 
@@ -46,6 +48,11 @@ impl Db {
         connection.set_prepared_statement_cache_capacity(128);
         schema::migrate(&mut connection)?;
         Ok(Self { connection: Mutex::new(connection), on_disk: data_dir.is_some() })
+    }
+
+    /// Whether what is written outlives the process.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.on_disk
     }
 
     /// Runs a step where it may wait: a worker of the runtime hands its other tasks on first. What is in memory does not

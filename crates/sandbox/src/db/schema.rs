@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use crate::SandboxError;
 
 /// One step per schema version; `PRAGMA user_version` counts the steps that were taken.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -91,7 +92,20 @@ CREATE TABLE phones (
     number TEXT PRIMARY KEY,
     name   TEXT NOT NULL
 ) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE pushes (
+    user  INTEGER PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    why   TEXT,
+    due   INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    first INTEGER,
+    since INTEGER,
+    tried INTEGER,
+    seen  INTEGER NOT NULL
+);
+",
+];
 
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), SandboxError> {
     let known = STEPS.len() as i64;

@@ -129,7 +129,7 @@ pub(crate) struct NewPhone<'a> {
     pub(crate) signed_prekey: landbridge_stanza::keys::SignedPreKey,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, jid, identifier, authkey, registration, identity, skey_id, skey_value, skey_sig, name, last_seen";
 
 impl Tx<'_> {
@@ -302,15 +302,6 @@ impl Tx<'_> {
         rows.into_iter().map(user).collect()
     }
 
-    /// Partners' users with something in their mailbox.
-    pub(crate) fn users_with_mail(&self) -> Result<Vec<User>, SandboxError> {
-        let mut query = self.0.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM users WHERE authkey IS NOT NULL AND id IN (SELECT user FROM mailbox) ORDER BY id"
-        ))?;
-        let rows = query.query_map([], raw)?.collect::<Result<Vec<_>, _>>()?;
-        rows.into_iter().map(user).collect()
-    }
-
     pub(crate) fn user_infos(&self) -> Result<Vec<UserInfo>, SandboxError> {
         let mut query = self.0.prepare_cached(
             "SELECT jid, integrator, identifier, name, registration, skey_id, \
@@ -353,7 +344,7 @@ impl Tx<'_> {
 }
 
 /// A row as SQLite has it.
-struct Raw {
+pub(super) struct Raw {
     id: i64,
     jid: String,
     identifier: Option<String>,
@@ -365,7 +356,7 @@ struct Raw {
     last_seen: i64,
 }
 
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+pub(super) fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     Ok(Raw {
         id: row.get(0)?,
         jid: row.get(1)?,
@@ -379,7 +370,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     })
 }
 
-fn user(raw: Raw) -> Result<User, SandboxError> {
+pub(super) fn user(raw: Raw) -> Result<User, SandboxError> {
     let (skey_id, skey_value, skey_sig) = raw.skey;
     Ok(User {
         id: UserId(raw.id),

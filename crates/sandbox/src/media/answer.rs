@@ -14,6 +14,7 @@ use http_body_util::channel::Channel;
 use landbridge_transport::http_client::Streaming;
 
 use super::host::Hosted;
+use super::ledger::Ledger;
 use crate::faults::Fault;
 use crate::state::State;
 
@@ -41,7 +42,7 @@ pub(super) fn hosted(file: &Hosted, headers: &HeaderMap) -> (StatusCode, HeaderM
     if let Ok(etag) = HeaderValue::from_str(&file.etag) {
         out.insert(ETAG, etag);
     }
-    if text(IF_NONE_MATCH).is_some_and(|known| known == file.etag) {
+    if headers.get_all(IF_NONE_MATCH).iter().any(|known| names(known, &file.etag)) {
         return (StatusCode::NOT_MODIFIED, out, Bytes::new());
     }
     let length = file.bytes.len();
@@ -66,6 +67,12 @@ pub(super) fn hosted(file: &Hosted, headers: &HeaderMap) -> (StatusCode, HeaderM
     (status, out, bytes)
 }
 
+/// Whether `If-None-Match` names a tag: one of several, a weak form of it, or any (RFC 9110, 13.1.2).
+fn names(known: &HeaderValue, etag: &str) -> bool {
+    let known = known.to_str().unwrap_or_default();
+    known.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Part { first: usize, last: usize },
@@ -74,7 +81,11 @@ enum Wanted {
 
 /// One range (RFC 9110, 14.1.2); several, or none, are the whole file.
 fn parse(text: &str, length: usize) -> Option<Wanted> {
-    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let (unit, range) = text.split_once('=')?;
+    let (first, last) = range.split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
+    if [first, last].into_iter().any(|number| !number.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
     let (first, last) = match (first, last) {
         ("", suffix) => (length.saturating_sub(suffix.parse().ok()?), length.checked_sub(1)?),
         (first, "") => (first.parse().ok()?, length.checked_sub(1)?),
@@ -135,13 +146,13 @@ impl Mischief {
 /// Writes the answer, piece by piece, with whatever is done to it.
 pub(super) fn write(
     state: &Arc<State>,
-    path: &str,
+    ledger: Ledger,
     (status, mut headers, body): (StatusCode, HeaderMap, Bodied),
 ) -> Response {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let is_file = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
     let mischief = match announced.filter(|_| is_file) {
-        Some(length) => Mischief::decide(state, path, length),
+        Some(length) => Mischief::decide(state, ledger.path(), length),
         None => Mischief::default(),
     };
     let length = announced.map(|length| length - mischief.missing);
@@ -149,23 +160,29 @@ pub(super) fn write(
         headers.insert(CONTENT_LENGTH, length.into());
     }
     let (sender, out) = Channel::<Bytes, io::Error>::new(AHEAD);
-    tokio::spawn(pump(sender, body, mischief, length));
+    tokio::spawn(pump(sender, body, mischief, length, ledger));
     (status, headers, Body::new(out)).into_response()
 }
 
 type Sender = http_body_util::channel::Sender<Bytes, io::Error>;
 
 /// Ends when the file does, when its source fails, or when nobody reads any more.
-async fn pump(mut sender: Sender, mut body: Bodied, mischief: Mischief, length: Option<u64>) {
+async fn pump(
+    mut sender: Sender,
+    mut body: Bodied,
+    mischief: Mischief,
+    length: Option<u64>,
+    mut ledger: Ledger,
+) {
     let mut at = 0_u64;
     let most = if mischief.slow { SLOW } else { PIECE };
     loop {
         let piece = match &mut body {
-            Bodied::Here(bytes) if bytes.is_empty() => return,
+            Bodied::Here(bytes) if bytes.is_empty() => return ledger.is_whole(),
             Bodied::Here(bytes) => bytes.split_to(bytes.len().min(most)),
             Bodied::Coming(coming) => match coming.next().await {
                 Ok(Some(piece)) => piece,
-                Ok(None) => return,
+                Ok(None) => return ledger.is_whole(),
                 Err(error) => return sender.abort(io::Error::other(error)),
             },
         };
@@ -177,6 +194,7 @@ async fn pump(mut sender: Sender, mut body: Bodied, mischief: Mischief, length: 
                 return;
             };
             at += piece.len() as u64;
+            ledger.sent(&piece);
             if sender.send_data(piece).await.is_err() {
                 return;
             }
@@ -235,6 +253,10 @@ mod tests {
             ("bytes=5-2", None),
             ("bytes=0-1,3-4", None),
             ("lines=0-1", None),
+            ("Bytes=2-4", part(2, 4)),
+            ("bytes=+2-4", None),
+            ("bytes=2-+4", None),
+            ("bytes= 2-4", None),
             ("bytes=", None),
             ("bytes=99999999999999999999-", None),
         ] {

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::answer::{Bodied, hosted, write};
+use super::ledger::Ledger;
 use super::partner::{Answer, bare, fetch};
 use crate::SandboxError;
 use crate::faults::Fault;
@@ -61,7 +62,12 @@ async fn answer(Shared(front): Shared<Front>, request: Request) -> Response {
     let mut headers = head.headers;
     // What the journal may know of a path: it opens the file to whoever has the rest.
     let shown = format!("{path:?}");
+    let integrator = path.partner().map(|(integrator, _)| integrator);
+    let part = headers.contains_key(RANGE);
+    let mut ledger = Ledger::new(state, shown.clone(), &head.method, part, integrator);
     if state.faults.roll(Fault::MediaGone).is_some() {
+        ledger.answers(StatusCode::NOT_FOUND);
+        ledger.is_whole();
         state.injected(Fault::MediaGone, None, None, None, format!("{shown}: 404"));
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -84,9 +90,11 @@ async fn answer(Shared(front): Shared<Front>, request: Request) -> Response {
         },
     };
     tracing::info!(path = shown, status = found.0.as_u16(), "a file was asked for");
+    ledger.answers(found.0);
     if head.method == Method::HEAD {
+        ledger.is_whole();
         let (status, headers, _) = found;
         return (status, headers).into_response();
     }
-    write(state, &shown, found)
+    write(state, ledger, found)
 }

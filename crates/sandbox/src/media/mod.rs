@@ -8,6 +8,7 @@
 mod answer;
 mod front;
 mod host;
+mod ledger;
 mod partner;
 
 pub(crate) use front::serve;

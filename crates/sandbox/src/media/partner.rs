@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use landbridge_enlist::IntegratorId;
@@ -55,6 +56,11 @@ pub(super) async fn fetch(
         answer.map(|answer| (answer.status, told(&answer.headers), Bodied::Here(Bytes::new())))
     } else {
         let answer = http.open(&url, &asked, STALL).await;
+        if answer.as_ref().is_ok_and(|answer| is_coded(&answer.headers)) {
+            // Nobody asked for it, and the phone could not know.
+            tracing::warn!("the partner's answer has a content encoding");
+            return bare(StatusCode::BAD_GATEWAY);
+        }
         answer.map(|answer| (answer.status, told(&answer.headers), Bodied::Coming(answer)))
     };
     match fetched {
@@ -77,6 +83,10 @@ pub(super) async fn fetch(
             bare(StatusCode::BAD_GATEWAY)
         }
     }
+}
+
+fn is_coded(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity")
 }
 
 fn told(headers: &HeaderMap) -> HeaderMap {

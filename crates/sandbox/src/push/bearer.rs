@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::SandboxError;
 use crate::jwks::Loaded;
 use crate::partners::Partner;
-use crate::state::{State, lock};
+use crate::state::{State, hex, lock};
 
 /// Why there is no bearer.
 #[derive(Debug, Error)]
@@ -117,6 +117,5 @@ fn make(keys: &Loaded, claims: Claims) -> Result<Bearer, BearerError> {
 
 /// SHA-256 in hex.
 pub(super) fn hash(bytes: &[u8]) -> String {
-    let hashed = digest(&SHA256, bytes);
-    hashed.as_ref().iter().fold(String::with_capacity(64), |text, byte| format!("{text}{byte:02x}"))
+    hex(digest(&SHA256, bytes).as_ref())
 }

@@ -2,9 +2,12 @@
 //!
 //! The driver tells what has happened ([`news`](Board::news), [`came`](Board::came), [`went`](Board::went),
 //! [`ask`](Board::ask), [`forget`](Board::forget)), takes what is to be sent ([`take`](Board::take)), reports each end
-//! ([`ended`](Board::ended)), and asks when to look again ([`next_at`](Board::next_at)).
+//! ([`ended`](Board::ended)), and asks when to look again ([`next_at`](Board::next_at)). After each of these, what
+//! [has changed](Board::changes) can be kept, for a later run to [go on](Board::restore) with.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod kept;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use landbridge_wire::Jid;
@@ -39,6 +42,23 @@ pub enum PushReason {
     ByHand,
     /// A fault: nobody waits for it.
     Fault,
+}
+
+impl PushReason {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Activity => "activity",
+            Self::Reminder => "reminder",
+            Self::ByHand => "by_hand",
+            Self::Fault => "fault",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Activity, Self::Reminder, Self::ByHand, Self::Fault]
+            .into_iter()
+            .find(|why| why.as_str() == text)
+    }
 }
 
 /// A push that belongs to no plan: a fault's. It is sent once.
@@ -124,12 +144,14 @@ struct Entry {
     /// When the last try began.
     tried: Option<u64>,
     last: Option<LastPush>,
+    /// Position in the mailbox up to which everything was told.
+    seen: i64,
 }
 
 impl Entry {
     fn new(to: Recipient) -> Self {
         let to = Arc::new(to);
-        Self { to, plan: None, sending: None, next: None, since: None, tried: None, last: None }
+        Self { to, plan: None, sending: None, next: None, since: None, tried: None, last: None, seen: 0 }
     }
 }
 
@@ -142,6 +164,8 @@ pub(crate) struct Board {
     lanes: BTreeMap<u16, Lane>,
     users: HashMap<UserId, Entry>,
     connected: HashSet<UserId>,
+    /// Whose entries are others than those that were kept.
+    changed: BTreeSet<UserId>,
     /// The latest time that was told.
     now: u64,
 }
@@ -154,6 +178,7 @@ impl Board {
             lanes: BTreeMap::new(),
             users: HashMap::new(),
             connected: HashSet::new(),
+            changed: BTreeSet::new(),
             now: 0,
         }
     }
@@ -163,6 +188,7 @@ impl Board {
         self.tick(now);
         let user = to.user;
         let connected = self.connected.contains(&user);
+        self.changed.insert(user);
         let entry = self.users.entry(user).or_insert_with(|| Entry::new(to));
         if connected || entry.sending.is_some() {
             entry.next = entry.next.or(Some(PushReason::Activity));
@@ -181,6 +207,7 @@ impl Board {
         self.tick(now);
         self.connected.insert(user);
         let Some(entry) = self.users.get_mut(&user) else { return };
+        self.changed.insert(user);
         entry.since = None;
         entry.next = entry.next.filter(|why| *why == PushReason::ByHand);
         if entry.plan.is_some_and(|plan| plan.why != PushReason::ByHand) {
@@ -193,6 +220,7 @@ impl Board {
         self.tick(now);
         self.connected.remove(&user);
         let Some(entry) = self.users.get_mut(&user) else { return };
+        self.changed.insert(user);
         if entry.sending.is_none() && entry.next.take().is_some() {
             self.plan_activity(user);
         }
@@ -202,6 +230,7 @@ impl Board {
     pub(crate) fn ask(&mut self, to: Recipient, now: u64) {
         self.tick(now);
         let user = to.user;
+        self.changed.insert(user);
         let entry = self.users.entry(user).or_insert_with(|| Entry::new(to));
         if entry.sending.is_some() {
             entry.next = Some(PushReason::ByHand);
@@ -220,6 +249,7 @@ impl Board {
         self.set_plan(user, None);
         self.users.remove(&user);
         self.connected.remove(&user);
+        self.changed.remove(&user);
     }
 
     /// Each user with the push that is planned, the one that is under way, and how the last one ended.
@@ -248,6 +278,7 @@ impl Board {
                     lane.ended(Sign::None, probe, now, &self.rules);
                     continue;
                 };
+                self.changed.insert(user);
                 plan.tries = plan.tries.saturating_add(1);
                 plan.first = plan.first.or(Some(now));
                 let (why, attempt) = (plan.why, plan.tries);
@@ -291,6 +322,7 @@ impl Board {
         let connected = self.connected.contains(&to.user);
         let Some(entry) = self.users.get_mut(&to.user) else { return after };
         let Some((plan, tried_before)) = entry.sending.take() else { return after };
+        self.changed.insert(to.user);
         match last {
             Some(last) => entry.last = Some(last),
             None => (entry.tried, entry.since) = (tried_before, None),
@@ -332,8 +364,13 @@ impl Board {
     /// A push for new activity: now, or when the time since the last try has passed.
     fn plan_activity(&mut self, user: UserId) {
         let Some(entry) = self.users.get(&user) else { return };
-        let at = entry.tried.map_or(self.now, |tried| tried.saturating_add(self.rules.every).max(self.now));
+        let at = self.after_pause(entry);
         self.set_plan(user, Some(Plan { why: PushReason::Activity, at, tries: 0, first: None }));
+    }
+
+    /// When the next push for a user may go.
+    fn after_pause(&self, entry: &Entry) -> u64 {
+        entry.tried.map_or(self.now, |tried| tried.saturating_add(self.rules.every).max(self.now))
     }
 
     /// The next time at which waiting mail is worth a word. Times that have passed unused are not made up for.
@@ -367,6 +404,7 @@ impl Board {
         if by == 0 {
             return;
         }
+        self.changed.extend(self.users.keys());
         let shift = |time: &mut u64| *time = time.saturating_sub(by);
         for entry in self.users.values_mut() {
             let sending = entry.sending.as_mut();

@@ -90,7 +90,7 @@ impl Clients {
         let (status, retry_after_s) = match head {
             Err(error) => (Err(chain(&error)), None),
             Ok(mut answer) => {
-                let retry_after = answer.header("retry-after").and_then(|after| after.trim().parse().ok());
+                let retry_after = answer.retry_after().map(|after| after.as_secs());
                 let status = answer.status.as_u16();
                 // A connection whose answer was read to its end can be used again; that is all the body is good for.
                 let mut left = self.rules.max_answer_bytes;

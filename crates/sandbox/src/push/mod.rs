@@ -12,7 +12,9 @@
 //! | `report` | what the control API shows |
 //!
 //! The rest of the sandbox says what has happened ([`State::news`], [`State::attach`], [`State::detach`]) and does not
-//! wait for anything here. Plans are kept in memory: a sandbox that starts with mail waiting pushes for it once more.
+//! wait for anything here. Plans are kept beside the mailbox, as soon as they change: a sandbox that starts again goes on
+//! with them, and pushes for mail of which no plan has thought. A push whose answer the process did not live to see is
+//! sent again.
 
 mod bearer;
 mod board;
@@ -81,19 +83,61 @@ impl State {
     /// Tells the board something, with the time, and lets the sender look; `None` if nobody sends pushes. The clock is read
     /// behind the lock: to the board, a time that is earlier than the last one is a clock that was set back.
     fn tell_board<T>(&self, what: impl FnOnce(&mut Board, u64) -> T) -> Option<T> {
-        let told = self.pushes.board().as_mut().map(|board| what(board, self.clock.millis()));
+        let told = self.pushes.board().as_mut().map(|board| {
+            let told = what(board, self.clock.millis());
+            self.keep_pushes(board);
+            told
+        });
         if told.is_some() {
             self.pushes.look();
         }
         told
     }
 
+    /// Keeps what has changed on the board, which the caller has locked: what is kept later is newer.
+    fn keep_pushes(&self, board: &mut Board) {
+        let (now, changes) = board.changes();
+        if changes.is_empty() || !self.db.is_on_disk() {
+            return;
+        }
+        if let Err(error) = self.db.write(|tx| tx.keep_pushes(now, &changes)) {
+            self.internal("planned pushes could not be kept", &error);
+        }
+    }
+
+    /// What an earlier run has planned, and news of mail that it did not think of.
+    fn resume_pushes(&self, board: &mut Board) -> Result<(), SandboxError> {
+        self.db.read(|tx| {
+            board.begin_at(tx.push_clock()?);
+            for (user, last) in tx.users_to_push_for()? {
+                let Some(to) = user.recipient() else { continue };
+                let kept = tx.kept_pushes(user.id)?;
+                if let Some(kept) = &kept {
+                    board.restore(to.clone(), kept);
+                }
+                if last > kept.map_or(0, |kept| kept.seen) {
+                    board.news(to, self.clock.millis());
+                    board.saw(user.id, last);
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Something new is in a user's mailbox: a connection looks there, and without one a push says so.
     pub(crate) fn news(&self, user: &User) {
         self.router.poke(user.id);
-        if let Some(to) = user.recipient() {
-            self.tell_board(|board, now| board.news(to, now));
-        }
+        let Some(to) = user.recipient() else { return };
+        // Read before the board hears of it: whatever comes later has news of its own.
+        let last = if self.db.is_on_disk() { self.db.read(|tx| tx.last_mail(user.id)) } else { Ok(0) };
+        let last = last.unwrap_or_else(|error| {
+            self.internal("a mailbox cannot be read", &error);
+            0
+        });
+        self.tell_board(|board, now| {
+            board.news(to, now);
+            board.saw(user.id, last);
+        });
     }
 
     /// Takes a connection in.

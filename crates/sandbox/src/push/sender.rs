@@ -36,12 +36,7 @@ pub(crate) fn spawn(
     let rules = &state.profile().push;
     let clients = Clients::new(rules).map_err(SandboxError::Http)?;
     let mut board = Board::new(Rules::new(rules), state.faults.seed() ^ JITTER);
-    // What was said before an earlier run ended is not known; once too often does no harm.
-    for user in state.db.read(|tx| tx.users_with_mail())? {
-        if let Some(to) = user.recipient() {
-            board.news(to, state.clock.millis());
-        }
-    }
+    state.resume_pushes(&mut board)?;
     *state.pushes.board() = Some(board);
     let sender = Sender { state: Arc::clone(state), clients, version, bearers: Bearers::default() };
     Ok(Some(tokio::spawn(Arc::new(sender).run(stop.clone()))))
@@ -80,13 +75,14 @@ impl<'e> Errand<'e> {
 
 impl Sender {
     async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        // Dropped at the end, it ends what is under way.
         let mut running = JoinSet::new();
         loop {
             let (now, jobs, next) = match self.state.pushes.board().as_mut() {
                 Some(board) => {
                     let now = self.state.clock.millis();
-                    (now, board.take(now), board.next_at())
+                    let jobs = board.take(now);
+                    self.state.keep_pushes(board);
+                    (now, jobs, board.next_at())
                 }
                 None => return,
             };
@@ -99,9 +95,12 @@ impl Sender {
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 Some(_) = running.join_next() => {}
                 // The sender is gone, or says so: the sandbox stops.
-                _ = stop.changed() => return,
+                _ = stop.changed() => break,
             }
         }
+        // Nothing new begins. What is under way ends, lest it be done once more by the next run.
+        let rest = async { while running.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.state.config.chat.drain, rest).await;
     }
 
     async fn work(self: Arc<Self>, job: Job) {
