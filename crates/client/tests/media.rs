@@ -187,6 +187,21 @@ async fn what_cannot_be_sent_is_said_and_may_be_tried_again() {
     let refused = world.files.send_sticker(&bob, large).await.unwrap_err();
     assert!(matches!(refused, MediaError::TooLarge { limit: got } if got == limit), "{refused:?}");
 
+    // What a receiver would not show, or not as it is, is not sent at all.
+    let picture = || OutgoingFile::new(bytes(10), "image/jpeg");
+    for (file, broken) in [
+        (OutgoingFile::new(Vec::new(), "image/jpeg"), "fileLength is missing, 0 or over the limit"),
+        (picture().caption("x".repeat(1_025)), "caption is too long"),
+        (OutgoingFile::new(bytes(10), "image\njpeg"), "mimetype is not type/subtype in printable ASCII"),
+        (OutgoingFile::new(bytes(10), ""), "mimetype is missing"),
+    ] {
+        let refused = world.files.send_image(&bob, file).await.unwrap_err();
+        assert!(matches!(refused, MediaError::Content { what } if what == broken), "{refused:?}");
+    }
+    world.files.prepare(MediaKind::Image, picture().caption("x".repeat(1_024))).await.unwrap();
+    let strange = picture().file_name("a\u{202e}gpj.exe");
+    world.files.prepare(MediaKind::Document, strange).await.unwrap();
+
     // Prepared once; the first try is by somebody whom the partner's server does not know.
     let file = OutgoingFile::new(bytes(1_500_000), "application/zip").file_name("a.zip");
     let prepared = world.files.prepare(MediaKind::Document, file).await.unwrap();

@@ -27,6 +27,13 @@ pub enum MediaError {
         /// The limit, in plain bytes.
         limit: u64,
     },
+    /// The message of the file would break a rule of its kind, and its receiver not show it as it is: an empty file, a
+    /// caption that is too long, a media type that is none. Nothing was sent.
+    #[error("the message of the file would break a rule: {what}")]
+    Content {
+        /// Which.
+        what: &'static str,
+    },
     /// What the message says about its file is malformed: there is nothing to fetch.
     #[error("the message does not say what its file is")]
     BadMessage {

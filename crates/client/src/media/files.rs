@@ -145,7 +145,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// [`MediaError::Disk`], [`MediaError::TooLarge`].
+    /// [`MediaError::Disk`], [`MediaError::TooLarge`], [`MediaError::Content`].
     pub async fn prepare(&self, kind: MediaKind, file: OutgoingFile) -> Result<PreparedFile, MediaError> {
         let inner = &self.client.inner;
         let key = MediaKey::generate(&mut inner.rng.fork());
@@ -161,7 +161,11 @@ impl Files {
             Ok::<_, MediaError>((spool, order.key))
         };
         let (spool, key) = tokio::task::spawn_blocking(work).await.map_err(|_| MediaError::GivenUp)??;
-        Ok(PreparedFile { kind, key, made_at, spool, fields, watcher })
+        let prepared = PreparedFile { kind, key, made_at, spool, fields, watcher };
+        match prepared.fault(&inner.content_limits) {
+            Some(what) => Err(MediaError::Content { what }),
+            None => Ok(prepared),
+        }
     }
 
     /// Uploads a prepared file and sends its message.

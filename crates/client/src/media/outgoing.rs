@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use landbridge_media::{DownloadPath, MediaKey, MediaKind, picture};
-use landbridge_proto::content::{self, Media};
+use landbridge_proto::content::{self, Context, Media};
 use landbridge_proto::message::Message;
+use prost::Message as _;
 
 use super::spool::Spool;
 
@@ -201,6 +202,21 @@ impl PreparedFile {
 
     /// The message, for a file that lies at `path`.
     pub(super) fn message(&self, path: &DownloadPath) -> Option<Message> {
+        self.message_named(path, self.fields.file_name.as_deref())
+    }
+
+    /// The first rule that the message would break, wherever the file will lie. A name is no matter: it comes from a
+    /// folder, and who gets it cleans it.
+    pub(super) fn fault(&self, limits: &content::Limits) -> Option<&'static str> {
+        let path = "/interop/whatsapp/download/1/AAAAAAAAAAAAAAAAAAAAAA/".parse().ok()?;
+        let message = self.message_named(&path, None)?;
+        match content::decode(&message.encode_to_vec(), &Context::direct("", ""), limits) {
+            Ok(content) => content.findings().first().map(|finding| finding.note),
+            Err(_) => Some("it is no message"),
+        }
+    }
+
+    fn message_named(&self, path: &DownloadPath, file_name: Option<&str>) -> Option<Message> {
         let (fields, sealed) = (&self.fields, &self.spool.sealed);
         let seen = fields.thumbnail.as_deref().and_then(picture).map(|seen| (seen.width, seen.height));
         let size = fields.size.or(seen);
@@ -213,7 +229,7 @@ impl PreparedFile {
         media.file_enc_sha256 = Some(&sealed.file_enc_sha256);
         media.file_length = Some(sealed.file_length);
         media.caption = fields.caption.as_deref();
-        media.file_name = fields.file_name.as_deref();
+        media.file_name = file_name;
         media.thumbnail = fields.thumbnail.as_deref();
         media.width = size.map(|(width, _)| width);
         media.height = size.map(|(_, height)| height);
