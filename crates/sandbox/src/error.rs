@@ -14,8 +14,9 @@ pub enum SandboxError {
         /// The number.
         integrator: u16,
     },
-    /// A partner's base URL is not one, or is another partner's, too.
-    #[error("the base URL of integrator {integrator} is no http or https URL, or is given twice")]
+    /// A partner's base URL is not one, names no machine of a partner (link-local addresses, spellings such as
+    /// `http://2130706433`), or is another partner's, too.
+    #[error("the base URL of integrator {integrator} is no http or https URL of a machine, or is given twice")]
     PartnerUrl {
         /// The partner.
         integrator: u16,

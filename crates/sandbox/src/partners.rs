@@ -1,6 +1,7 @@
 //! Whose tokens are believed: one key set per partner, kept fresh by a poller that lives beside it.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -184,7 +185,29 @@ fn origin(url: &str) -> Option<String> {
     let uri: axum::http::Uri = url.parse().ok()?;
     let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
     let plain = uri.query().is_none() && !url.contains('#') && !authority.as_str().contains('@');
+    let plain = plain && may_be_called(authority.host());
     (plain && matches!(scheme, "http" | "https")).then(|| format!("{scheme}://{authority}"))
+}
+
+/// Whether a host may be a partner's: a name, or the address of a machine. Link-local addresses are refused, for that is
+/// where clouds give credentials to whoever asks; so are spellings of addresses that only resolvers understand.
+fn may_be_called(host: &str) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let Ok(addr) = literal.parse::<IpAddr>() else {
+        let last = literal.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+        let number =
+            last.bytes().all(|byte| byte.is_ascii_digit()) || last.to_ascii_lowercase().starts_with("0x");
+        return !number && !literal.contains(':');
+    };
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => {
+            !(addr.is_link_local() || addr.is_unspecified() || addr.is_multicast() || addr.is_broadcast())
+        }
+        IpAddr::V6(addr) => {
+            let metadata = addr == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+            !(metadata || addr.is_unicast_link_local() || addr.is_unspecified() || addr.is_multicast())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -197,6 +220,21 @@ mod tests {
             ("http://127.0.0.1:9000", Some("http://127.0.0.1:9000")),
             ("https://partner.example/whatsapp/", Some("https://partner.example")),
             ("https://[::1]:8443/a", Some("https://[::1]:8443")),
+            ("http://192.168.7.4:8480", Some("http://192.168.7.4:8480")),
+            ("http://[::ffff:127.0.0.1]:8480", Some("http://[::ffff:127.0.0.1]:8480")),
+            ("https://4u.example", Some("https://4u.example")),
+            ("http://169.254.169.254/latest", None),
+            ("http://[::ffff:169.254.169.254]/latest", None),
+            ("http://[fe80::1]/", None),
+            ("http://[fd00:ec2::254]/latest", None),
+            ("http://2852039166/latest", None),
+            ("http://0xa9fea9fe/latest", None),
+            ("http://169.254.43518/latest", None),
+            ("http://169.254.169.254./latest", None),
+            ("http://0.0.0.0:8480", None),
+            ("http://[::]:8480", None),
+            ("http://255.255.255.255", None),
+            ("http://224.0.0.1", None),
             ("partner.example", None),
             ("ftp://partner.example", None),
             ("https://user@partner.example", None),
