@@ -226,11 +226,18 @@ fn what_cannot_be_issued() {
 
 #[test]
 fn what_is_no_signing_key() {
-    for pem in [
-        "",
-        "-----BEGIN PRIVATE KEY-----",
-        "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----",
+    for (pem, hint) in [
+        ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n", "encrypted"),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+            "encrypted",
+        ),
+        ("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n", "not in PKCS#8"),
     ] {
+        let refused = RsaSigner::from_pkcs8_pem(pem).unwrap_err().to_string();
+        assert!(refused.contains(hint) && refused.contains("openssl pkcs8"), "{refused}");
+    }
+    for pem in ["", "-----BEGIN PRIVATE KEY-----"] {
         assert!(matches!(RsaSigner::from_pkcs8_pem(pem), Err(KeyError::Pem)), "{pem}");
     }
     let junk = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";

@@ -102,6 +102,12 @@ impl Signer for RsaSigner {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
+    /// A key that a passphrase protects: there is nobody to ask for it.
+    #[error("the private key is encrypted; write it without a passphrase: openssl pkcs8 -topk8 -nocrypt")]
+    Encrypted,
+    /// A key in the form of PKCS#1.
+    #[error("the private key is not in PKCS#8; convert it: openssl pkcs8 -topk8 -nocrypt")]
+    Pkcs1,
     /// No PEM block `PRIVATE KEY`.
     #[error("not a PEM file with one PKCS#8 PRIVATE KEY block")]
     Pem,
@@ -123,6 +129,12 @@ pub enum KeyError {
 fn pem_body(pem: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
     const END: &str = "-----END PRIVATE KEY-----";
+    if pem.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || pem.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(KeyError::Encrypted);
+    }
+    if pem.contains("-----BEGIN RSA PRIVATE KEY-----") {
+        return Err(KeyError::Pkcs1);
+    }
     let (_, rest) = pem.split_once(BEGIN).ok_or(KeyError::Pem)?;
     let (body, rest) = rest.split_once(END).ok_or(KeyError::Pem)?;
     if rest.contains(BEGIN) {

@@ -24,6 +24,8 @@ pub struct Profile {
     pub max_life: u64,
     /// How far clocks may differ, in seconds (ASSUMED).
     pub leeway: u64,
+    /// Values of `typ` that are taken, in any case; a token without `typ` always is.
+    pub types: Vec<String>,
 }
 
 impl Profile {
@@ -35,6 +37,7 @@ impl Profile {
             max_bytes: MAX_USER_TOKEN,
             max_life: 24 * 60 * 60,
             leeway: 60,
+            types: vec!["JWT".to_owned()],
         }
     }
 
@@ -258,8 +261,31 @@ impl Verifier {
         let part = |text: &str| base64url::decode(text).ok_or(RejectReason::Malformed);
         let (header, payload, signature) = (part(header)?, part(payload)?, part(signature)?);
         let header = json::parse_object(&header).map_err(|fault| malformed(&fault))?;
-        let kid = check_header(&header)?.to_owned();
+        let kid = self.check_header(&header)?.to_owned();
         Ok(Unverified { signed, signature, kid, payload: json::parse_object(&payload) })
+    }
+
+    /// Checks the header and gives the kid.
+    fn check_header<'h>(&self, header: &'h Object) -> Result<&'h str, RejectReason> {
+        match header.get("alg") {
+            // Exactly this string: what else is allowed is a matter of configuration, never of the token.
+            Some(Value::String(alg)) if alg == "RS256" => {}
+            _ => return Err(RejectReason::AlgNotAllowed),
+        }
+        if FORBIDDEN.iter().any(|member| header.contains_key(*member)) {
+            return Err(RejectReason::HeaderForbidden);
+        }
+        match header.get("typ") {
+            None => {}
+            Some(Value::String(typ))
+                if self.profile.types.iter().any(|taken| taken.eq_ignore_ascii_case(typ)) => {}
+            Some(_) => return Err(RejectReason::Malformed),
+        }
+        match header.get("kid") {
+            Some(Value::String(kid)) => Ok(kid),
+            Some(_) => Err(RejectReason::Malformed),
+            None => Err(RejectReason::KidMissing),
+        }
     }
 
     /// Verifies the signature and the claims.
@@ -315,28 +341,6 @@ impl Verifier {
 
 fn malformed(fault: &JsonError) -> Rejected {
     if fault.is_duplicate() { RejectReason::DuplicateMember } else { RejectReason::Malformed }.into()
-}
-
-/// Checks the header and gives the kid.
-fn check_header(header: &Object) -> Result<&str, RejectReason> {
-    match header.get("alg") {
-        // Exactly this string: what else is allowed is a matter of configuration, never of the token.
-        Some(Value::String(alg)) if alg == "RS256" => {}
-        _ => return Err(RejectReason::AlgNotAllowed),
-    }
-    if FORBIDDEN.iter().any(|member| header.contains_key(*member)) {
-        return Err(RejectReason::HeaderForbidden);
-    }
-    match header.get("typ") {
-        None => {}
-        Some(Value::String(typ)) if typ.eq_ignore_ascii_case("JWT") => {}
-        Some(_) => return Err(RejectReason::Malformed),
-    }
-    match header.get("kid") {
-        Some(Value::String(kid)) => Ok(kid),
-        Some(_) => Err(RejectReason::Malformed),
-        None => Err(RejectReason::KidMissing),
-    }
 }
 
 fn optional_string<'a>(claims: &'a Object, name: &str) -> Result<Option<&'a str>, RejectReason> {
