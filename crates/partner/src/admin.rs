@@ -58,9 +58,10 @@ pub(crate) async fn rotate(State(health): State<Arc<Health>>, request: Request) 
     let rotated = tokio::spawn(async move { keys.rotate(rotation).await }).await;
     match rotated.map_err(|_| Problem::Unavailable("the rotation ended early"))? {
         Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(RotateError::TooSoon { .. }) => {
-            Err(Problem::Conflict("the standby key has not been published long enough"))
-        }
+        Err(RotateError::TooSoon { wait }) => Err(Problem::TooSoon {
+            retry_after: wait,
+            detail: "the standby key has not been published long enough",
+        }),
         Err(RotateError::NotOurs) => {
             Err(Problem::Conflict("the signing keys are not this server's to rotate"))
         }

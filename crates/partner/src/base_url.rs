@@ -21,6 +21,12 @@ pub enum BadBaseUrl {
     /// With user name, query or fragment.
     #[error("the base URL has a user name, a query or a fragment")]
     Extra,
+    /// Media would lie where the calls of clients are.
+    #[error("media cannot lie under {path}, which belongs to the calls of clients")]
+    Taken {
+        /// The path.
+        path: String,
+    },
     /// A path that is more than plain segments.
     #[error("the path of the base URL has more than segments of A-Z a-z 0-9 . _ ~ -")]
     Path,

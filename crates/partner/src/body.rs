@@ -37,10 +37,15 @@ pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
 
 /// Checks that the body is declared as JSON.
 pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    check_type(headers, "application/json")
+}
+
+/// Checks that the body is declared as `wanted`, in any case and with any parameters.
+pub(crate) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let media_type = values.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") && values.next().is_none() {
+    if essence.eq_ignore_ascii_case(wanted) && values.next().is_none() {
         Ok(())
     } else {
         Err(Problem::UnsupportedMediaType)

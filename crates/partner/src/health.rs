@@ -28,6 +28,8 @@ pub(crate) struct Health {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) shutting_down: AtomicBool,
     pub(crate) whatsapp: Arc<KeySource>,
+    /// The keys of the partner's own issuer, if sessions are its tokens.
+    pub(crate) users: Option<Arc<KeySource>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
@@ -140,12 +142,13 @@ async fn measured(State(health): State<Arc<Health>>) -> Response {
     metrics::gauge(&mut text, "landbridge_connections", &open);
     let in_flight = [("listener=\"public\"".to_owned(), as_f64(health.metrics.in_flight()))];
     metrics::gauge(&mut text, "landbridge_http_requests_in_flight", &in_flight);
-    let issuer = format!("issuer=\"{}\"", health.whatsapp.issuer());
-    if let Some(age) = health.whatsapp.age() {
-        metrics::gauge(&mut text, "landbridge_jwks_age_seconds", &[(issuer.clone(), as_f64(age))]);
-    }
-    let usable = as_f64(health.whatsapp.usable() as u64);
-    metrics::gauge(&mut text, "landbridge_jwks_usable_keys", &[(issuer, usable)]);
+    let sources = [Some(&health.whatsapp), health.users.as_ref()];
+    let issuers =
+        || sources.into_iter().flatten().map(|keys| (format!("issuer=\"{}\"", keys.issuer()), keys));
+    let ages: Vec<_> = issuers().filter_map(|(issuer, keys)| Some((issuer, as_f64(keys.age()?)))).collect();
+    metrics::gauge(&mut text, "landbridge_jwks_age_seconds", &ages);
+    let usable: Vec<_> = issuers().map(|(issuer, keys)| (issuer, as_f64(keys.usable() as u64))).collect();
+    metrics::gauge(&mut text, "landbridge_jwks_usable_keys", &usable);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

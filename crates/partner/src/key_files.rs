@@ -206,9 +206,12 @@ pub(crate) fn write(path: &Path, pem: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&temporary)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    let written = file.write_all(pem.as_bytes()).and_then(|()| file.sync_all());
+    if let Err(cause) = written.and_then(|()| fs::rename(&temporary, path)) {
+        // Half a key is of no use to us, and none of anybody else's business.
+        let _ = fs::remove_file(&temporary);
+        return Err(cause);
+    }
     sync(path)
 }
 
@@ -262,4 +265,20 @@ pub enum KeyFileError {
     /// The thread that reads and writes them ended early.
     #[error("the thread that has the key files ended early")]
     Panicked,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("active.pem");
+        fs::create_dir(&path).unwrap();
+        assert!(write(&path, "secret").is_err());
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [path]);
+    }
 }

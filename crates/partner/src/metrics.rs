@@ -1,5 +1,7 @@
 //! Counters and histograms, as Prometheus reads them.
 //!
+//! Counters whose labels are known beforehand are there from the start, so that their first increase is one.
+//!
 //! Labels hold words from closed sets only: never a user, a reference, an address or a token.
 
 use std::collections::BTreeMap;
@@ -20,7 +22,50 @@ struct Histogram {
     sum: f64,
 }
 
-#[derive(Debug, Default)]
+/// What each family is about.
+const HELP: [(&str, &str); 20] = [
+    (
+        "landbridge_build_info",
+        "Version of the program, and the revision of WhatsApp's document that it follows.",
+    ),
+    ("landbridge_connections", "Connections that are open."),
+    ("landbridge_http_request_duration_seconds", "Time from the head of a request to that of its answer."),
+    ("landbridge_http_requests_in_flight", "Requests that are being answered."),
+    ("landbridge_http_requests_total", "Requests that were answered."),
+    ("landbridge_jwks_age_seconds", "Time since a key set was last confirmed by its issuer."),
+    ("landbridge_jwks_fetches_total", "Fetches of key sets."),
+    ("landbridge_jwks_usable_keys", "Keys that verify now."),
+    ("landbridge_media_bytes_total", "Bytes of media that came in and went out."),
+    ("landbridge_media_objects", "Objects that are stored."),
+    ("landbridge_media_stored_bytes", "Bytes of the objects that are stored."),
+    ("landbridge_push_received_total", "Pushes of WhatsApp."),
+    ("landbridge_signing_key_age_seconds", "Time that each key has been what it is."),
+    ("landbridge_tls_certificate_expiry_timestamp_seconds", "When the certificate ends, unix time."),
+    ("landbridge_token_verification_failures_total", "Tokens that were not believed."),
+    ("landbridge_tokens_issued_total", "Requests for tokens."),
+    ("landbridge_uploads_total", "Uploads that came to an end."),
+    ("landbridge_wake_duration_seconds", "Time that an attempt to wake a device took."),
+    ("landbridge_wake_queue_depth", "Pushes and wake-ups that are not through."),
+    ("landbridge_wake_sent_total", "Attempts to wake devices."),
+];
+
+/// Counters with one label, and its values.
+const KNOWN: [(&str, &str, &[&str]); 4] = [
+    ("landbridge_media_bytes_total", "direction", &["in", "out"]),
+    (
+        "landbridge_push_received_total",
+        "result",
+        &["queued", "coalesced", "unknown_user", "connected", "rejected"],
+    ),
+    (
+        "landbridge_tokens_issued_total",
+        "result",
+        &["ok", "unauthorized", "not_opted_in", "rate_limited", "rejected", "unavailable"],
+    ),
+    ("landbridge_uploads_total", "result", &["created", "existing", "mismatch", "over_quota", "failed"]),
+];
+
+#[derive(Debug)]
 struct Families {
     counters: BTreeMap<&'static str, BTreeMap<String, u64>>,
     histograms: BTreeMap<&'static str, BTreeMap<String, Histogram>>,
@@ -41,6 +86,25 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+impl Default for Families {
+    fn default() -> Self {
+        let mut counters: BTreeMap<&'static str, BTreeMap<String, u64>> = BTreeMap::new();
+        for (name, label, values) in KNOWN {
+            let series = values.iter().map(|value| (written(&[(label, value)]), 0));
+            counters.insert(name, series.collect());
+        }
+        Self { counters, histograms: BTreeMap::new() }
+    }
+}
+
+/// The lines that a family begins with.
+fn family(text: &mut String, name: &str, kind: &str) {
+    if let Some((_, help)) = HELP.iter().find(|(known, _)| *known == name) {
+        let _ = writeln!(text, "# HELP {name} {help}");
+    }
+    let _ = writeln!(text, "# TYPE {name} {kind}");
 }
 
 impl Metrics {
@@ -79,13 +143,13 @@ impl Metrics {
         let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
         for (name, series) in &families.counters {
-            let _ = writeln!(text, "# TYPE {name} counter");
+            family(&mut text, name, "counter");
             for (labels, value) in series {
                 let _ = writeln!(text, "{name}{} {value}", braced(labels));
             }
         }
         for (name, series) in &families.histograms {
-            let _ = writeln!(text, "# TYPE {name} histogram");
+            family(&mut text, name, "histogram");
             for (labels, histogram) in series {
                 let comma = if labels.is_empty() { "" } else { "," };
                 for (bucket, end) in histogram.buckets.iter().zip(BUCKETS) {
@@ -103,7 +167,7 @@ impl Metrics {
 
 /// One gauge.
 pub(crate) fn gauge(text: &mut String, name: &str, series: &[(String, f64)]) {
-    let _ = writeln!(text, "# TYPE {name} gauge");
+    family(text, name, "gauge");
     for (labels, value) in series {
         let _ = writeln!(text, "{name}{} {value}", braced(labels));
     }
@@ -130,7 +194,7 @@ mod tests {
         metrics.count("b_total", &[]);
         metrics.observe("c_seconds", &[("kind", "fcm")], Duration::from_millis(3));
         let text = metrics.render();
-        assert!(text.starts_with("# TYPE a_total counter\na_total{result=\"ok\"} 3\n"), "{text}");
+        assert!(text.contains("# TYPE a_total counter\na_total{result=\"ok\"} 3\n"), "{text}");
         assert!(text.contains("\nb_total 1\n"));
         for line in [
             "c_seconds_bucket{kind=\"fcm\",le=\"0.0025\"} 0",
@@ -138,6 +202,8 @@ mod tests {
             "c_seconds_bucket{kind=\"fcm\",le=\"+Inf\"} 1",
             "c_seconds_sum{kind=\"fcm\"} 0.003",
             "c_seconds_count{kind=\"fcm\"} 1",
+            "# HELP landbridge_uploads_total Uploads that came to an end.",
+            "landbridge_uploads_total{result=\"created\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
         }

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -42,6 +42,11 @@ pub(crate) enum Problem {
     DigestMismatch(&'static str),
     /// Not in the state that the request takes for granted.
     Conflict(&'static str),
+    /// Not yet, with the seconds after which it is.
+    TooSoon {
+        retry_after: u64,
+        detail: &'static str,
+    },
     /// Another version of the upload protocol.
     TusVersion,
     RangeNotSatisfiable,
@@ -111,7 +116,9 @@ impl Problem {
                 "The body is not what it was announced as",
                 Some(detail),
             ),
-            Self::Conflict(detail) => (StatusCode::CONFLICT, "bad-request", "Bad request", Some(detail)),
+            Self::Conflict(detail) | Self::TooSoon { detail, .. } => {
+                (StatusCode::CONFLICT, "bad-request", "Bad request", Some(detail))
+            }
             Self::TusVersion => (
                 StatusCode::PRECONDITION_FAILED,
                 "bad-request",
@@ -157,7 +164,7 @@ impl IntoResponse for Problem {
                 let value = HeaderValue::from_static("Bearer error=\"invalid_token\"");
                 headers.insert(WWW_AUTHENTICATE, value);
             }
-            Self::RateLimited { retry_after } => {
+            Self::RateLimited { retry_after } | Self::TooSoon { retry_after, .. } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after));
             }
             Self::TusVersion => {
@@ -187,7 +194,12 @@ struct Document<'a> {
 impl Problem {
     fn document(self, instance: &str) -> Vec<u8> {
         let (status, slug, title, detail) = self.parts();
-        tracing::debug!(request_id = %instance, status = status.as_u16(), slug, "answered with a problem");
+        // Who is told an id by a client finds out what was wrong here.
+        if status.is_server_error() {
+            tracing::warn!(request_id = %instance, status = status.as_u16(), slug, detail, "answered with a problem");
+        } else {
+            tracing::debug!(request_id = %instance, status = status.as_u16(), slug, detail, "answered with a problem");
+        }
         let kind = format!("{PROBLEM_BASE}{slug}");
         let document = Document { kind, title, status: status.as_u16(), detail, instance };
         // Strings and a number: there is nothing in it that serde_json can refuse.
@@ -227,11 +239,12 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let document = problem.document(&id);
+        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
+        // Of HEAD, too, it is the length of the document (RFC 9110 section 8.6).
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
         if !head {
             *response.body_mut() = Body::from(document);
         }
-        response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
-        response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);

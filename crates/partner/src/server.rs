@@ -276,6 +276,8 @@ impl PartnerBuilder {
             None => parse_base_url(&format!("http://{addr}"))?,
         };
         check_longest_token(&data.keys.current(), &base_url)?;
+        let media_url = media_url.unwrap_or_else(|| base_url.clone());
+        check_media_path(&media_url)?;
 
         let issuer = base_url.as_str().to_owned();
         let keys_url = config.push.keys_url.clone();
@@ -283,11 +285,11 @@ impl PartnerBuilder {
         let keys_client = HttpClient::builder().total_timeout(KEYS_TIME).build().map_err(StartError::Http)?;
         let mut background = JoinSet::new();
         background.spawn(Arc::clone(&whatsapp).poll(keys_client.clone()));
-        let mut authenticator = authenticator;
+        let (mut authenticator, mut user_keys) = (authenticator, None);
         if let Some(chosen) = data.users {
-            authenticator = Some(chosen.authenticator);
-            if let Some(keys) = chosen.keys {
-                background.spawn(keys.poll(keys_client));
+            (authenticator, user_keys) = (Some(chosen.authenticator), chosen.keys);
+            if let Some(keys) = &user_keys {
+                background.spawn(Arc::clone(keys).poll(keys_client));
             }
         }
         let authenticator = authenticator.ok_or(StartError::NoAuthenticator)?;
@@ -295,7 +297,6 @@ impl PartnerBuilder {
         background.spawn(Arc::clone(&data.keys).run(period));
         let hosting = Hosting::new(Arc::clone(&data.store), data.blobs, config.media.clone(), clock.clone());
         background.spawn(Arc::clone(&hosting).sweep());
-        let media_url = media_url.unwrap_or_else(|| base_url.clone());
         let senders: Vec<_> = data.senders.all.into_iter().chain(senders).collect();
         let kinds = routes::kinds(&senders);
         let dispatcher =
@@ -304,6 +305,7 @@ impl PartnerBuilder {
             data_dir: config.data_dir,
             shutting_down: AtomicBool::new(false),
             whatsapp: Arc::clone(&whatsapp),
+            users: user_keys,
             metrics: Arc::clone(&metrics),
             store: Arc::clone(&data.store),
             clock: clock.clone(),
@@ -487,6 +489,15 @@ fn parse_base_url(url: &str) -> Result<BaseUrl, StartError> {
     BaseUrl::parse(url).map_err(|cause| StartError::BaseUrl { url: url.to_owned(), cause })
 }
 
+/// A reference there would be taken for something else.
+fn check_media_path(media_url: &BaseUrl) -> Result<(), StartError> {
+    if !routes::NAMED_BELOW.contains(&media_url.path()) {
+        return Ok(());
+    }
+    let cause = BadBaseUrl::Taken { path: media_url.path().to_owned() };
+    Err(StartError::BaseUrl { url: media_url.as_str().to_owned(), cause })
+}
+
 fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |cause| StartError::Listen { addr, cause };
     let listener = http_server::listen(addr).map_err(failed)?;
@@ -541,6 +552,13 @@ impl Partner {
     /// The base URL: to the letter, the issuer of the tokens.
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Reads the certificate's files again now, and not within seconds. Everything else that is set takes a restart.
+    pub async fn reload(&self) {
+        if let Some(certificates) = &self.health.certificates {
+            certificates.refresh().await;
+        }
     }
 
     /// Stops: not ready from now on, running requests get up to [`HttpLimits::drain`], then the operator's listener

@@ -258,6 +258,68 @@ async fn other_paths_and_methods() {
     }
 }
 
+/// A segment that is no UTF-8 names nothing, and who calls is asked first.
+#[tokio::test]
+async fn segments_that_cannot_be_decoded() {
+    let partner = start().await;
+    for (line, status, slug) in [
+        ("PUT /v1/wake-targets/%FF", 400, "bad-request"),
+        ("DELETE /v1/wake-targets/%FF", 400, "bad-request"),
+        ("PUT /v1/media/by-hash/%FF", 400, "bad-request"),
+        ("DELETE /v1/media/%FF", 404, "not-found"),
+        ("GET /v1/uploads/%FF", 404, "not-found"),
+        ("DELETE /v1/uploads/%FF", 404, "not-found"),
+    ] {
+        send(partner.addr(), line, &[], "").await.assert_problem(401, "unauthorized");
+        let headers = [("Authorization", "Bearer session-of-alice"), ("Tus-Resumable", "1.0.0")];
+        send(partner.addr(), line, &headers, "").await.assert_problem(status, slug);
+    }
+}
+
+/// HEAD has the headers of GET (RFC 9110 section 8.6).
+#[tokio::test]
+async fn the_length_of_what_head_leaves_out() {
+    let partner = start().await;
+    for path in ["/v1/me", "/nothing", "/.well-known/oauth/openid/jwks", "/openapi.json"] {
+        let get = send(partner.addr(), &format!("GET {path}"), &[], "").await;
+        let head = send(partner.addr(), &format!("HEAD {path}"), &[], "").await;
+        assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{path}");
+        for name in ["content-length", "content-type"] {
+            assert!(head.header(name).is_some(), "{path}: {name}");
+            assert_eq!(head.header(name), get.header(name), "{path}: {name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_described_and_there_from_the_start() {
+    let partner = start().await;
+    let metrics = async || send(partner.admin_addr(), "GET /metrics", &[], "").await.body;
+    let text = metrics().await;
+    for series in [
+        "landbridge_push_received_total{result=\"connected\"} 0",
+        "landbridge_tokens_issued_total{result=\"not_opted_in\"} 0",
+        "landbridge_uploads_total{result=\"mismatch\"} 0",
+        "landbridge_media_bytes_total{direction=\"out\"} 0",
+    ] {
+        assert!(text.lines().any(|line| line == series), "{series} is missing in {text}");
+    }
+    token(partner.addr(), ALICE).await;
+    token(partner.addr(), "nobody").await;
+    send(partner.addr(), "POST /v1/token", &[("Authorization", "Bearer session-of-alice")], "{}").await;
+    let text = metrics().await;
+    for result in ["ok", "unauthorized", "rejected"] {
+        let series = format!("landbridge_tokens_issued_total{{result=\"{result}\"}} 1");
+        assert!(text.lines().any(|line| line == series), "{series} is missing in {text}");
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    for (n, line) in lines.iter().enumerate() {
+        if let Some(name) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) {
+            assert!(n > 0 && lines[n - 1].starts_with(&format!("# HELP {name} ")), "{name} has no HELP");
+        }
+    }
+}
+
 #[tokio::test]
 async fn sixty_tokens_an_hour() {
     let partner = start().await;

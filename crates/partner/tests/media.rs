@@ -368,7 +368,13 @@ async fn resumable_uploads_that_go_wrong() {
     let location = async |bytes: &[u8]| tus.create(bytes).await.header("location").unwrap().to_owned();
     // More than announced: what fits is not taken for the whole.
     let long = location(&bytes).await;
-    tus.patch(&long, 0, &[bytes.clone(), vec![0; 16]].concat()).await.assert_problem(413, "too-large");
+    let refused = tus.patch(&long, 0, &[bytes.clone(), vec![0; 16]].concat()).await;
+    refused.assert_problem(413, "too-large");
+    assert_eq!(refused.header("tus-resumable"), Some("1.0.0"), "refusals name the version, too");
+    assert_eq!(tus.offset(&long).await, 0, "nothing of it was taken");
+    let kind = ("Content-Type", "Application/Offset+Octet-Stream; x=y");
+    let answer = tus.call(&format!("PATCH {long}"), &[("Upload-Offset", "0"), kind], &bytes[..10]).await;
+    assert_eq!((answer.status, answer.header("upload-offset")), (204, Some("10")), "{answer:?}");
     // Other bytes.
     let mut wrong = bytes.clone();
     wrong[0] ^= 1;

@@ -308,13 +308,26 @@ async fn apns_over_http_2() {
     let renewed = world.apns.wait("/3/device/", 4).await.remove(3);
     assert_ne!(renewed.header("authorization"), sent.header("authorization"));
 
+    // A token that is refused for another reason is not signed anew at once: Apple refuses that as well.
+    world.apns.prepare(403, &[], r#"{"reason":"InvalidProviderToken"}"#);
+    world.push().await;
+    let again = world.apns.wait("/3/device/", 6).await.remove(5);
+    assert_eq!(again.header("authorization"), renewed.header("authorization"));
+    world.whatsapp.hand.advance(20 * 60);
+    world.apns.prepare(403, &[], r#"{"reason":"InvalidProviderToken"}"#);
+    world.push().await;
+    let later = world.apns.wait("/3/device/", 8).await.remove(7);
+    assert_ne!(later.header("authorization"), renewed.header("authorization"));
+    let ok = "landbridge_wake_duration_seconds_count{kind=\"apns\",result=\"ok\"}";
+    until("the attempts are counted", async || world.metric(ok).await == Some(5)).await;
+
     world.apns.prepare(410, &[], r#"{"reason":"Unregistered","timestamp":1700000000000}"#);
     world.push().await;
     world.gone("apns").await;
     world.target("other", FCM).await;
     world.push().await;
     world.fcm.wait(FCM_SEND, 1).await;
-    assert_eq!(world.apns.wait("/3/device/", 5).await.len(), 5);
+    assert_eq!(world.apns.wait("/3/device/", 9).await.len(), 9);
 }
 
 struct Length(usize);
@@ -370,7 +383,7 @@ async fn web_push_with_vapid_and_an_encrypted_payload() {
     assert_eq!((sent.header("content-encoding"), sent.header("ttl")), ("aes128gcm", "3600"));
     assert!(sent.header("topic").len() <= 32 && sent.header("urgency") == "high");
     let (token, key) =
-        sent.header("authorization").strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
+        sent.header("authorization").strip_prefix("vapid t=").unwrap().split_once(",k=").unwrap();
     let (header, claims) = es256(token, key);
     assert_eq!(header, json!({"typ": "JWT", "alg": "ES256"}));
     assert_eq!(

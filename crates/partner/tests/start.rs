@@ -6,7 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{config, send};
-use landbridge_partner::{KeyFileError, Partner, PartnerConfig, StartError};
+use landbridge_partner::media::MediaConfig;
+use landbridge_partner::{BadBaseUrl, KeyFileError, Partner, PartnerConfig, StartError};
 use tokio::net::TcpListener;
 
 async fn refusal(config: PartnerConfig) -> StartError {
@@ -87,6 +88,20 @@ async fn key_files_are_the_owners_alone() {
             assert!(matches!(refused, StartError::KeyFiles(KeyFileError::Mode { .. })), "{refused:?}");
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+/// Fetches of media would be taken for calls of clients.
+#[tokio::test]
+async fn media_where_clients_call() {
+    for path in ["/v1/media", "/v1/uploads/", "/v1/wake-targets"] {
+        let base_url = Some(format!("https://partner.example{path}"));
+        let media = MediaConfig { base_url, ..MediaConfig::default() };
+        let refused = refusal(PartnerConfig { media, ..config() }).await;
+        assert!(
+            matches!(refused, StartError::BaseUrl { cause: BadBaseUrl::Taken { .. }, .. }),
+            "{refused:?}"
+        );
     }
 }
 

@@ -12,16 +12,19 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::place::Place;
 use common::whatsapp::{Hand, KeyServer, signer};
 use common::{Answer, config, send, token};
 use landbridge_enlist::jwks;
-use landbridge_enlist::jwt::{self, Claims, RsaSigner};
+use landbridge_enlist::jwt::{self, Claims, RsaSigner, Signer as _};
 use landbridge_partner::{
     Clock, FRONT_HEADER, FrontConfig, FrontWord, IntrospectionConfig, JwtUsersConfig, Partner, PartnerConfig,
     TrustedFront, UsersConfig,
 };
 use landbridge_transport::http_server::{HttpLimits, serve};
+use serde_json::json;
 use tokio::net::TcpListener;
 
 fn with(users: UsersConfig) -> PartnerConfig {
@@ -81,6 +84,29 @@ async fn tokens_of_the_partners_own_issuer() {
         good[..good.len() - 2].to_owned(),
     ] {
         me(&partner, &bad).await.assert_problem(401, "unauthorized");
+    }
+    // Access tokens of RFC 9068, and long ones.
+    let typed = |typ: &str, more: usize| {
+        let header = json!({"kid": issuer.public_key().kid(), "alg": "RS256", "typ": typ});
+        let mut payload = serde_json::to_value(&claims).unwrap();
+        payload["roles"] = "r".repeat(more).into();
+        let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&header), part(&payload));
+        let signature = issuer.sign(signed.as_bytes()).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    };
+    for (typ, more, status) in [
+        ("at+jwt", 0, 200),
+        ("AT+JWT", 4000, 200),
+        ("JWT", 4000, 200),
+        ("logout+jwt", 0, 401),
+        ("JWT", 7000, 401),
+    ] {
+        assert_eq!(me(&partner, &typed(typ, more)).await.status, status, "{typ}, {more}");
+    }
+    let metrics = send(partner.admin_addr(), "GET /metrics", &[], "").await.body;
+    for series in ["jwks_usable_keys{issuer=\"users\"} 1", "jwks_age_seconds{issuer=\"users\"} 0"] {
+        assert!(metrics.contains(&format!("landbridge_{series}")), "{series} is missing in {metrics}");
     }
     // Our own tokens are no sessions.
     let ours = token(partner.addr(), &good).await.json()["token"].as_str().unwrap().to_owned();
@@ -188,7 +214,10 @@ async fn an_operator_rotates_keys() {
         .await
         .assert_problem(404, "not-found");
     let first = published().await;
-    rotate(&good, "").await.assert_problem(409, "bad-request");
+    let refused = rotate(&good, "").await;
+    refused.assert_problem(409, "bad-request");
+    let wait = landbridge_partner::PUBLISHED_BEFORE_USE.to_string();
+    assert_eq!(refused.header("retry-after"), Some(wait.as_str()));
     rotate(&good, "[]").await.assert_problem(400, "bad-request");
     hand.advance(landbridge_partner::PUBLISHED_BEFORE_USE);
     assert_eq!(rotate(&good, "").await.status, 204);

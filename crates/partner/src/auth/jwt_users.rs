@@ -37,7 +37,11 @@ fn sub() -> String {
     "sub".to_owned()
 }
 
-/// Believes tokens that the partner's own issuer has signed with RS256, by the rules of enlistment.
+/// Longest session, in bytes: issuers put roles and more into theirs.
+const MAX_SESSION: usize = 8 * 1024;
+
+/// Believes tokens that the partner's own issuer has signed with RS256, by the rules of enlistment. They may be access tokens of
+/// RFC 9068 (`typ` `at+jwt`), and up to 8 KiB long.
 pub struct JwtUsers {
     config: JwtUsersConfig,
     keys: Arc<KeySource>,
@@ -55,6 +59,8 @@ impl JwtUsers {
     pub(crate) fn new(config: JwtUsersConfig, keys: Arc<KeySource>, clock: Clock) -> Self {
         let mut profile = Profile::user_token();
         profile.audience.clone_from(&config.audience);
+        profile.max_bytes = MAX_SESSION;
+        profile.types.push("at+jwt".to_owned());
         profile.identifier_claim = Some(config.identifier_claim.clone());
         Self { config, keys, verifier: Verifier::new(profile), clock }
     }

@@ -37,14 +37,18 @@ pub(super) async fn fallback(State(app): State<Arc<App>>, request: Request) -> R
 
 async fn serve(app: &App, head: &Parts) -> Result<Response, Problem> {
     // The path as it came: nothing is decoded, so that every other spelling of a reference is none.
-    let reference = reference(head.uri.path(), &app.media_path).ok_or(Problem::NotFound)?;
-    if !matches!(head.method, Method::GET | Method::HEAD) {
+    let path = head.uri.path();
+    let reference = reference(path, &app.media_path);
+    if reference.is_some() && !matches!(head.method, Method::GET | Method::HEAD) {
         let mut response = Problem::MethodNotAllowed.into_response();
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
         return Ok(response);
     }
-    let found = app.store.media(&name_of(reference), app.hosting.now()).await.map_err(unavailable)?;
-    answer(app, head, &found.ok_or(Problem::NotFound)?).await
+    // What is no reference is looked for like one, so that both take the same time.
+    let name = name_of(reference.unwrap_or(path));
+    let found = app.store.media(&name, app.hosting.now()).await.map_err(unavailable)?;
+    let row = found.filter(|_| reference.is_some()).ok_or(Problem::NotFound)?;
+    answer(app, head, &row).await
 }
 
 /// The one segment behind the base path; a slash behind it is tolerated (ASSUMED).

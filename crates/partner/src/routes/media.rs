@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -13,8 +12,9 @@ use landbridge_enlist::IntegratorId;
 use serde_json::{Value, json};
 
 use super::push::unavailable;
+use super::segment::Segment;
 use super::{App, user};
-use crate::body::announced;
+use crate::body::{announced, check_type};
 use crate::media::{Start, UploadError, is_digest, is_media_length, is_reference, name_of, receive};
 use crate::problem::Problem;
 use crate::store::{Deleted, MediaRow, Resumable, UploadRow};
@@ -23,7 +23,7 @@ pub(super) const STORAGE_REFERENCE: HeaderName = HeaderName::from_static("storag
 
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    Path(hash): Path<String>,
+    Segment(hash): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let outcome = put_counted(&app, &hash, request).await;
@@ -49,9 +49,7 @@ async fn put_counted(
     if !is_digest(hash) {
         return Err(Problem::BadRequest("the path does not end in a SHA-256 in base64url"));
     }
-    if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/octet-stream") {
-        return Err(Problem::UnsupportedMediaType);
-    }
+    check_type(&head.headers, "application/octet-stream")?;
     let size = announced(&head.headers).ok_or(Problem::LengthRequired)?;
     check_size(app, size)?;
     let begun = app.hosting.begin(&user.user_id, hash, size, Resumable::No).await.map_err(unavailable)?;
@@ -146,7 +144,7 @@ pub(super) fn reference_header(row: &MediaRow) -> Option<(HeaderName, HeaderValu
 
 pub(super) async fn head(
     State(app): State<Arc<App>>,
-    Path(hash): Path<String>,
+    Segment(hash): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
@@ -159,7 +157,7 @@ pub(super) async fn head(
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    Path(reference): Path<String>,
+    Segment(reference): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();

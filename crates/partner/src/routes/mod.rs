@@ -7,6 +7,7 @@ mod media;
 mod openapi;
 mod push;
 mod range;
+mod segment;
 mod token;
 mod uploads;
 mod wake;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use landbridge_enlist::IntegratorId;
 
 use crate::auth::{AuthError, UserAuthenticator, UserRecord};
@@ -38,6 +39,9 @@ pub(crate) use wake::kinds;
 
 /// Path of the key set (SEED), at the origin and under the base path.
 const JWKS_PATH: &str = "/.well-known/oauth/openid/jwks";
+
+/// Paths below which a segment names something of a client's own: no place for references.
+pub(crate) const NAMED_BELOW: [&str; 3] = ["/v1/media", "/v1/uploads", "/v1/wake-targets"];
 
 /// What the calls share.
 pub(crate) struct App {
@@ -81,10 +85,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/wake", get(wake::listen))
         .route("/v1/media/by-hash/{hash}", put(media::put).head(media::head))
         .route("/v1/media/{storage_reference}", delete(media::delete))
-        .route("/v1/uploads", post(uploads::create).options(uploads::options))
+        .route("/v1/uploads", tus(post(uploads::create).options(uploads::options)))
         .route(
             "/v1/uploads/{id}",
-            get(uploads::get).patch(uploads::patch).delete(uploads::delete).options(uploads::options),
+            tus(get(uploads::get).patch(uploads::patch).delete(uploads::delete).options(uploads::options)),
         )
         .route(&format!("{}/push", app.base_url.path()), post(push::post))
         .route("/openapi.json", get(openapi::get));
@@ -97,6 +101,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(axum::middleware::from_fn(problem::finish))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app.metrics), observe::request))
         .with_state(app)
+}
+
+fn tus(methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    methods.layer(axum::middleware::map_response(uploads::versioned))
 }
 
 /// Finds the user of a request, who has to have opted in.

@@ -28,15 +28,28 @@ struct Asked {
 }
 
 pub(super) async fn post(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
+    let answer = answer(&app, request).await;
+    let result = match &answer {
+        Ok(_) => "ok",
+        Err(Problem::Unauthorized) => "unauthorized",
+        Err(Problem::NotOptedIn) => "not_opted_in",
+        Err(Problem::RateLimited { .. }) => "rate_limited",
+        Err(Problem::Unavailable(_)) => "unavailable",
+        Err(_) => "rejected",
+    };
+    app.metrics.count("landbridge_tokens_issued_total", &[("result", result)]);
+    answer
+}
+
+async fn answer(app: &Arc<App>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let user = user(&app, &head).await?;
+    let user = user(app, &head).await?;
     check_asked(&head.headers, &body::read(&head.headers, body, MAX_BODY).await?)?;
     app.rate
         .take(&user.user_id, Instant::now())
         .map_err(|retry_after| Problem::RateLimited { retry_after })?;
-    remember(&app, &user).await?;
-    let token = issue(&app, &user.identifier).await?;
-    app.metrics.count("landbridge_tokens_issued_total", &[("result", "ok")]);
+    remember(app, &user).await?;
+    let token = issue(app, &user.identifier).await?;
     let body = Json(json!({
         "token": token.as_str(),
         "expires_in": TOKEN_LIFE,

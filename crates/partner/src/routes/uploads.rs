@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -12,7 +12,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::media::{check_size, described, failed, over_quota, reference_header};
 use super::push::unavailable;
+use super::segment::Segment;
 use super::{App, user};
+use crate::body::{announced, check_type};
 use crate::media::{Start, UploadError, receive};
 use crate::problem::Problem;
 use crate::store::{Complete, MediaRow, Resumable, UploadRow};
@@ -27,11 +29,15 @@ const LENGTH: HeaderName = HeaderName::from_static("upload-length");
 const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const PATH: &str = "/v1/uploads";
 
-/// An answer of tus: every one names the version.
+/// Every answer names the version, refusals included.
+pub(super) async fn versioned(mut response: Response) -> Response {
+    response.headers_mut().insert(RESUMABLE, HeaderValue::from_static(VERSION));
+    response
+}
+
 fn tus(status: StatusCode, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Response {
     let mut response = status.into_response();
     response.headers_mut().extend(headers);
-    response.headers_mut().insert(RESUMABLE, HeaderValue::from_static(VERSION));
     response
 }
 
@@ -74,7 +80,10 @@ pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Res
         .ok_or(Problem::BadRequest("Upload-Metadata has no sha256 with 32 bytes in base64"))?;
     check_size(&app, size)?;
     let begun = app.hosting.begin(&user.user_id, &digest, size, Resumable::Yes).await.map_err(unavailable)?;
-    let Start::New(upload) = begun else { return Err(over_quota()) };
+    let Start::New(upload) = begun else {
+        app.metrics.count("landbridge_uploads_total", &[("result", "over_quota")]);
+        return Err(over_quota());
+    };
     let location = HeaderValue::from_str(&format!("{PATH}/{}", upload.id));
     Ok(tus(StatusCode::CREATED, location.ok().map(|location| (LOCATION, location))))
 }
@@ -144,7 +153,7 @@ fn state(upload: &UploadRow, offset: u64) -> Vec<(HeaderName, HeaderValue)> {
 /// `HEAD` tells where the upload is; `GET` what it has become.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
@@ -168,15 +177,13 @@ pub(super) async fn get(
 
 pub(super) async fn patch(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let upload = find(&app, &id, &head).await?;
     check_version(&head.headers)?;
-    if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/offset+octet-stream") {
-        return Err(Problem::UnsupportedMediaType);
-    }
+    check_type(&head.headers, "application/offset+octet-stream")?;
     // One that is complete cannot be held.
     let sent = app.hosting.holding(&upload, sent(&app, &upload, &head.headers, body)).await;
     let (upload, after) = match sent {
@@ -209,6 +216,10 @@ async fn sent(
     let mut upload = upload.clone();
     let before = offset(app, &upload).await?;
     check_offset(headers, before)?;
+    // More than there is room for is refused before a byte of it is taken.
+    if announced(headers).is_some_and(|length| length > upload.media.size.saturating_sub(before)) {
+        return Err(Problem::TooLarge);
+    }
     let after = append(app, &upload, body, before).await?;
     if after == upload.media.size {
         upload.media = complete(app, &upload).await?;
@@ -243,7 +254,7 @@ async fn complete(app: &App, upload: &UploadRow) -> Result<MediaRow, Problem> {
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();

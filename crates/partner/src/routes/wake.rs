@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::push::unavailable;
+use super::segment::Segment;
 use super::{App, user};
 use crate::body;
 use crate::problem::Problem;
@@ -38,7 +39,7 @@ fn check_device(device: &str) -> Result<(), Problem> {
 
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    Path(device): Path<String>,
+    Segment(device): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
@@ -73,7 +74,7 @@ fn check_target(app: &App, target: &WakeTarget) -> Result<(), Problem> {
 
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
-    Path(device): Path<String>,
+    Segment(device): Segment,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();

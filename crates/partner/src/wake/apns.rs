@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 use super::{Delivery, Es256Key, WakeKind, WakeOutcome, WakeSender, WakeTarget, by_status};
 use crate::clock::Clock;
 
-/// Apple refuses tokens older than an hour, and renewals within 20 minutes.
+/// Apple refuses tokens older than an hour, and renewals within 20 minutes. In seconds.
 const TOKEN_LIFE: u64 = 40 * 60;
+/// A token that Apple refuses for another reason than its age is kept for so long.
+const RENEW_AFTER: u64 = 20 * 60;
 /// Apple keeps a notification for a device that is away as long as a wake-up counts, in seconds.
 const EXPIRATION: u64 = 3600;
 
@@ -79,6 +81,16 @@ impl ApnsSender {
         Some(token)
     }
 
+    /// Drops the token, unless Apple would take the renewal amiss: a new one would be refused for the same reason.
+    fn refused(&self, reason: &str) {
+        let now = self.clock.seconds();
+        let mut held = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = held.as_ref().and_then(|(_, signed_at)| now.checked_sub(*signed_at));
+        if reason == "ExpiredProviderToken" || age.is_none_or(|age| age >= RENEW_AFTER) {
+            *held = None;
+        }
+    }
+
     async fn post(&self, device_token: &str, delivery: &Delivery) -> Option<WakeOutcome> {
         let url = format!("{}/3/device/{device_token}", self.config.url.trim_end_matches('/'));
         let authorization = Zeroizing::new(format!("bearer {}", *self.token()?));
@@ -103,8 +115,12 @@ impl ApnsSender {
         let reason = reason(&answer.body);
         Some(match (answer.status.as_u16(), reason.as_deref()) {
             (410, _) | (400, Some("BadDeviceToken" | "DeviceTokenNotForTopic")) => WakeOutcome::Gone,
-            (403, Some("ExpiredProviderToken" | "InvalidProviderToken")) => {
-                *self.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            (403, Some(reason @ ("ExpiredProviderToken" | "InvalidProviderToken"))) => {
+                tracing::error!(
+                    reason,
+                    "APNs refuses the provider token: are key, key id, team and clock right?"
+                );
+                self.refused(reason);
                 WakeOutcome::Retry { after: None }
             }
             (status, reason) => {

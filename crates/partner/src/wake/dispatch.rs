@@ -184,8 +184,9 @@ impl Worker {
             .await
             .unwrap_or(WakeOutcome::Retry { after: None });
         let kind = self.sender.kind().as_str();
-        self.metrics.count("landbridge_wake_sent_total", &[("kind", kind), ("result", outcome.as_str())]);
-        self.metrics.observe("landbridge_wake_duration_seconds", &[("kind", kind)], begun.elapsed());
+        let labels = [("kind", kind), ("result", outcome.as_str())];
+        self.metrics.count("landbridge_wake_sent_total", &labels);
+        self.metrics.observe("landbridge_wake_duration_seconds", &labels, begun.elapsed());
         let now = self.clock.millis();
         let failed = match outcome {
             // A device that is away says nothing about the others.

@@ -121,18 +121,23 @@ impl Certificates {
     pub async fn watch(self: Arc<Self>, every: Duration) {
         loop {
             tokio::time::sleep(every).await;
-            let certificates = Arc::clone(&self);
-            let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
-            match reloaded {
-                Ok(Ok(Reloaded::Changed)) => tracing::info!("new connections use the new certificate"),
-                Ok(Err(error)) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the certificate stays as it was: the new one cannot be used"
-                    );
-                }
-                Ok(Ok(Reloaded::Unchanged)) | Err(_) => {}
+            self.refresh().await;
+        }
+    }
+
+    /// Reads the files again now, and logs what came of it.
+    pub async fn refresh(self: &Arc<Self>) {
+        let certificates = Arc::clone(self);
+        let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
+        match reloaded {
+            Ok(Ok(Reloaded::Changed)) => tracing::info!("new connections use the new certificate"),
+            Ok(Err(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the certificate stays as it was: the new one cannot be used"
+                );
             }
+            Ok(Ok(Reloaded::Unchanged)) | Err(_) => {}
         }
     }
 

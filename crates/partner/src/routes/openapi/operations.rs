@@ -23,10 +23,22 @@ impl Operation {
         self.problems(problems)
     }
 
-    fn parameter(mut self, name: &str, place: &str, example: &str) -> Self {
-        let parameter = json!({
+    /// One that may be left out, unless it is in the path.
+    fn parameter(self, name: &str, place: &str, example: &str) -> Self {
+        self.described(json!({
             "name": name, "in": place, "required": place == "path", "schema": { "type": "string" }, "example": example,
-        });
+        }))
+    }
+
+    /// One that has to be there, in this form.
+    fn required(self, name: &str, place: &str, pattern: &str, example: &str) -> Self {
+        self.described(json!({
+            "name": name, "in": place, "required": true,
+            "schema": { "type": "string", "pattern": pattern }, "example": example,
+        }))
+    }
+
+    fn described(mut self, parameter: Value) -> Self {
         if let Some(list) = self.0.entry("parameters").or_insert_with(|| json!([])).as_array_mut() {
             list.push(parameter);
         }
@@ -38,6 +50,15 @@ impl Operation {
         let content = json!({ "application/json": { "schema": schema, "example": example } });
         self.0.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
         self
+    }
+
+    /// The body may be left out.
+    fn takes_optional(self, schema: &str, example: Value) -> Self {
+        let mut operation = self.takes(schema, example);
+        if let Some(body) = operation.0.get_mut("requestBody").and_then(Value::as_object_mut) {
+            body.insert("required".to_owned(), false.into());
+        }
+        operation
     }
 
     fn binary(mut self, media_type: &str) -> Self {
@@ -74,6 +95,14 @@ impl Operation {
         self.0.into()
     }
 }
+
+/// How a client may call a device.
+const DEVICE: &str = "^[A-Za-z0-9._~-]{1,64}$";
+/// SHA-256 in base64url.
+const DIGEST: &str = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$";
+/// Pairs of a key and base64, of which one is the SHA-256.
+const METADATA: &str =
+    "^([^ ,]+( [A-Za-z0-9+/=]*)?,)*sha256 [A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=(,[^ ,]+( [A-Za-z0-9+/=]*)?)*$";
 
 const SESSION: [u16; 3] = [401, 403, 503];
 
@@ -124,7 +153,7 @@ fn issue_token() -> Value {
     let example =
         json!({ "token": "eyJraWQiOi...", "expires_in": 3600, "identifier": "alice", "integrator_id": "1" });
     Operation::new("issueToken", "A token that proves to WhatsApp who the caller is")
-        .takes("TokenRequest", json!({ "audience": "whatsapp" }))
+        .takes_optional("TokenRequest", json!({ "audience": "whatsapp" }))
         .json(200, "TokenAnswer", example)
         .security("session", &SESSION)
         .problems(&[400, 408, 413, 415, 429])
@@ -154,7 +183,7 @@ fn delete_me() -> Value {
 
 fn put_wake_target() -> Value {
     Operation::new("putWakeTarget", "Where a device of the caller can be woken")
-        .parameter("device", "path", "phone")
+        .required("device", "path", DEVICE, "phone")
         .takes("WakeTarget", json!({ "kind": "socket" }))
         .empty(204, "Stored, in the place of an earlier one")
         .security("session", &SESSION)
@@ -164,7 +193,7 @@ fn put_wake_target() -> Value {
 
 fn delete_wake_target() -> Value {
     Operation::new("deleteWakeTarget", "The device is woken no more")
-        .parameter("device", "path", "phone")
+        .required("device", "path", DEVICE, "phone")
         .empty(204, "It is not there, or not any more")
         .security("session", &SESSION)
         .problems(&[400])
@@ -175,8 +204,10 @@ fn get_wake() -> Value {
     let content = json!({ "text/event-stream": { "schema": { "type": "string" }, "example":
         "event: wake\ndata: {\"id\":\"3q2-796tvu_erb7v3q2-7w\",\"type\":\"wake\"}\n\n" } });
     Operation::new("getWake", "Wake-ups as server-sent events, for as long as the stream is open")
-        .parameter("device", "query", "phone")
-        .parameter("chat", "query", "connected")
+        .required("device", "query", DEVICE, "phone")
+        .described(json!({
+            "name": "chat", "in": "query", "required": false, "schema": { "const": "connected" }, "example": "connected",
+        }))
         .answer(200, json!({ "description": "A stream without end", "content": content }))
         .security("session", &SESSION)
         .problems(&[400, 507])
@@ -197,7 +228,7 @@ fn media_example() -> Value {
 
 fn put_media() -> Value {
     Operation::new("putMedia", "Stores an encrypted file in one request; a repeat has the same outcome")
-        .parameter("hash", "path", EXAMPLE_DIGEST)
+        .required("hash", "path", DIGEST, EXAMPLE_DIGEST)
         .binary("application/octet-stream")
         .json(201, "Media", media_example())
         .json(200, "Media", media_example())
@@ -225,13 +256,18 @@ fn delete_media() -> Value {
 }
 
 fn tus(operation: Operation) -> Operation {
-    operation.parameter("Tus-Resumable", "header", "1.0.0").security("session", &SESSION)
+    operation.required("Tus-Resumable", "header", "^1\\.0\\.0$", "1.0.0").security("session", &SESSION)
 }
 
 fn create_upload() -> Value {
     tus(Operation::new("createUpload", "Begins a resumable upload (tus 1.0)"))
-        .parameter("Upload-Length", "header", "26")
-        .parameter("Upload-Metadata", "header", "sha256 ZZ02ylY7pGItqrs2px2vr2Bgzcv4m7EudUJhmEltJyw=")
+        .required("Upload-Length", "header", "^[0-9]+$", "26")
+        .required(
+            "Upload-Metadata",
+            "header",
+            METADATA,
+            "sha256 ZZ02ylY7pGItqrs2px2vr2Bgzcv4m7EudUJhmEltJyw=",
+        )
         .empty(201, "`Location` names the upload")
         .problems(&[400, 412, 413, 422, 507])
         .done()
@@ -264,7 +300,7 @@ fn head_upload() -> Value {
 fn patch_upload() -> Value {
     tus(Operation::new("patchUpload", "Sends more of an upload"))
         .parameter("id", "path", EXAMPLE_ID)
-        .parameter("Upload-Offset", "header", "0")
+        .required("Upload-Offset", "header", "^[0-9]+$", "0")
         .binary("application/offset+octet-stream")
         .empty(204, "`Upload-Offset`, and `Storage-Reference` once it is complete")
         .problems(&[400, 404, 408, 409, 412, 413, 415, 422])

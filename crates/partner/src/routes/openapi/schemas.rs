@@ -62,14 +62,20 @@ fn me() -> Value {
 }
 
 fn wake_target() -> Value {
-    let token = open(json!({ "kind": { "enum": ["fcm", "apns"] }, "token": text() }), &["kind", "token"]);
-    let keys = open(json!({ "p256dh": text(), "auth": text() }), &["p256dh", "auth"]);
+    let token = |kind: &str, pattern: &str| {
+        let token = json!({ "type": "string", "pattern": pattern });
+        open(json!({ "kind": { "const": kind }, "token": token }), &["kind", "token"])
+    };
+    let (fcm, apns) = (token("fcm", "^[!-~]{1,4096}$"), token("apns", "^[0-9A-Fa-f]{1,200}$"));
+    let base64url = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let keys = json!({ "p256dh": base64url("^B[A-P][A-Za-z0-9_-]{84}[AEIMQUYcgkosw048]=?$"), "auth": base64url("^[A-Za-z0-9_-]{21}[AQgw](==)?$") });
+    let keys = open(keys, &["p256dh", "auth"]);
     let web_push = open(
         json!({ "kind": { "const": "web-push" }, "endpoint": { "type": "string", "format": "uri" }, "keys": keys }),
         &["kind", "endpoint", "keys"],
     );
     let socket = open(json!({ "kind": { "const": "socket" } }), &["kind"]);
-    json!({ "oneOf": [token, web_push, socket] })
+    json!({ "oneOf": [fcm, apns, web_push, socket] })
 }
 
 fn problem() -> Value {

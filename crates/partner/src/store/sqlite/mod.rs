@@ -47,6 +47,12 @@ pub enum OpenError {
         #[source]
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Another process has it.
+    #[error("the database {} is in use by another server", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later release wrote it, or some other program.
     #[error("the database {} is not one of this release (schema {found})", path.display())]
     Foreign {
@@ -83,7 +89,10 @@ impl SqliteStore {
 
     fn of(mut connection: Connection, path: &Path) -> Result<Self, OpenError> {
         let failed = |cause| OpenError::Open { path: path.to_owned(), cause };
-        configure(&connection).map_err(|cause| failed(cause.into()))?;
+        configure(&connection).map_err(|cause| match cause.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy) => OpenError::InUse { path: path.to_owned() },
+            _ => failed(cause.into()),
+        })?;
         migrate(&mut connection, path)?;
         // What a predecessor had taken and not settled is nobody's any more, and the requests that it served are over:
         // the file was locked just now.

@@ -85,7 +85,7 @@ impl WebPushSender {
             "aud": origin(endpoint)?, "exp": self.clock.seconds() + TOKEN_LIFE, "sub": self.config.subject,
         });
         let token = self.key.token(&json!({"typ": "JWT", "alg": "ES256"}), &claims).ok()?;
-        let authorization = Zeroizing::new(format!("vapid t={}, k={}", *token, self.key.public()));
+        let authorization = Zeroizing::new(format!("vapid t={},k={}", *token, self.key.public()));
         let (public, secret) = keys.decode()?;
         let payload = json!({"type": "wake", "id": delivery.wake_id}).to_string();
         let body = encrypt::encrypt(payload.as_bytes(), &public, &secret)?;
