@@ -139,16 +139,35 @@ impl Config {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
             let message = error.message().replace("unknown field", "unknown key");
-            let message = message.replace('\n', " ");
+            let message = plain(&message.replace('\n', " "));
             match error.span() {
                 Some(span) => {
                     let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
-                    format!(", line {line}: {message}")
+                    let written = text.lines().nth(line - 1).and_then(|written| written.split_once('='));
+                    // What is wrong with a value does not say whose value it is.
+                    match written
+                        .map(|(key, _)| key.trim())
+                        .filter(|key| !message.contains(&format!("`{key}`")))
+                    {
+                        Some(key) => format!(", line {line}: {key}: {message}"),
+                        None => format!(", line {line}: {message}"),
+                    }
                 }
                 None => format!(": {message}"),
             }
         })
     }
+}
+
+/// Says what was expected where a library does not.
+fn plain(message: &str) -> String {
+    message
+        .replace("invalid socket address syntax", "expected an address and a port such as \"127.0.0.1:8480\"")
+        .replace("invalid IP address syntax", "expected an IP address such as \"10.0.0.1\"")
+        .replace(
+            "wanted exactly 1 element, more than 1 element",
+            "expected one of several ways, found more than one",
+        )
 }
 
 /// Refuses environment variables that look like settings of a command and are none.
@@ -297,8 +316,14 @@ mod tests {
         for (text, expected) in [
             ("[sandbox]\nchatt = 1\n", ", line 2: unknown key `chatt`"),
             ("[sandbx]\n", ", line 1: unknown key `sandbx`"),
-            ("[client]\n\nintegrator = \"one\"\n", ", line 3: invalid type"),
-            ("[sandbox]\nchat = \"nowhere\"\n", ", line 2: "),
+            ("[client]\n\nintegrator = \"one\"\n", ", line 3: integrator: invalid type"),
+            ("[sandbox]\nchat = \"nowhere\"\n", ", line 2: chat: expected an address and a port such as"),
+            ("[partner]\nproxies = [\"x\"]\n", ", line 2: proxies: expected an IP address such as"),
+            (
+                "[partner.push]\nunknown_user = \"no\"\n",
+                ", line 2: unknown_user: unknown variant `no`, expected",
+            ),
+            ("[partner.tls]\ncertificate = \"x\"\n", ", line 1: missing field `key`"),
             ("[sandbox\n", ", line 1: "),
         ] {
             let problem = Config::parse(text).err().unwrap();

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use landbridge_enlist::IntegratorId;
+use landbridge_partner::store::OpenError;
 use landbridge_partner::{
     Partner, PartnerConfig, PushConfig, StartError, TlsConfig, WHATSAPP_KEYS_URL, prepare_keys,
 };
@@ -16,7 +17,7 @@ use crate::config::{Config, PartnerSection};
 use crate::engines;
 use crate::failure::Failure;
 use crate::output;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Hangup, Shutdown};
 
 /// What was typed.
 #[derive(clap::Args)]
@@ -134,7 +135,7 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         return keys(&data).await;
     }
     let (ready_json, file) = (serve.ready_json, config.partner);
-    let mut shutdown = Shutdown::listen()?;
+    let (mut shutdown, mut hangup) = (Shutdown::listen()?, Hangup::listen()?);
     let start = async {
         #[cfg(feature = "engines")]
         let engines = engines::Engines::resolve(engines, &file)?;
@@ -166,7 +167,15 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
             ready.base_url, ready.jwks, ready.token, ready.push, ready.admin
         ))?;
     }
-    shutdown.requested().await;
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => break,
+            () = hangup.received() => {
+                tracing::info!("certificates are read again; other settings take a restart");
+                partner.reload().await;
+            }
+        }
+    }
     tokio::select! {
         () = partner.shutdown() => {}
         () = shutdown.requested() => tracing::warn!("stopped without waiting for running requests"),
@@ -274,8 +283,8 @@ fn failure(error: StartError) -> Failure {
         StartError::Listen { .. } => {
             Failure::runtime(text).hint("choose another address, or stop what uses this one")
         }
-        StartError::KeyFiles(_) | StartError::Users(_) | StartError::Store(_) | StartError::Sender(_) => {
-            Failure::runtime(text).hint("mend or remove the files in the data directory")
+        StartError::Store(OpenError::InUse { .. }) => {
+            Failure::runtime(text).hint("stop that one, or choose another directory with --data")
         }
         _ => Failure::runtime(text),
     }

@@ -1,4 +1,4 @@
-//! The wish to stop: SIGINT (Ctrl-C) or SIGTERM.
+//! The wish to stop: SIGINT (Ctrl-C) or SIGTERM. The wish to look at files again: SIGHUP.
 
 use crate::failure::Failure;
 
@@ -37,5 +37,33 @@ impl Shutdown {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// SIGHUP, which stops a server no more once it is listened for.
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Hangup {
+    /// Takes over the signal.
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let failed = |error| Failure::runtime(format!("signals cannot be received: {error}"));
+            Ok(Self { hangup: signal(SignalKind::hangup()).map_err(failed)? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Returns at the next signal.
+    pub(crate) async fn received(&mut self) {
+        #[cfg(unix)]
+        let _ = self.hangup.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
     }
 }

@@ -55,11 +55,16 @@ impl Server {
         self.ready[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", self.ready)).to_owned()
     }
 
-    /// Sends a signal by name, waits, and gives the exit status and what else was printed on standard output.
-    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, String) {
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, signal: &str) {
         let kill =
             Command::new("kill").arg(format!("-{signal}")).arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
+    }
+
+    /// Sends a signal by name, waits, and gives the exit status and what else was printed on standard output.
+    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, String) {
+        self.signal(signal);
         let status = self.child.wait().unwrap();
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();

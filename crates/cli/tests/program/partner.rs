@@ -81,6 +81,24 @@ fn a_taken_address_is_a_runtime_failure_with_advice() {
 }
 
 #[test]
+fn a_hangup_is_no_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["partner", "--addr", "127.0.0.1:0", "--insecure-dev-auth", "--data", "partner"];
+    let server = Server::start(directory.path(), &args);
+    for _ in 0..2 {
+        server.signal("HUP");
+        assert_eq!(exchange("GET", &server.text("jwks"), "", "").0, 200);
+    }
+    let other = run(
+        directory.path(),
+        &["partner", "--addr", "127.0.0.1:0", "--insecure-dev-auth", "--data", "partner"],
+    );
+    let said = stderr(&other);
+    assert!(said.contains("in use by another server") && !said.contains("remove"), "{said}");
+    assert_eq!(server.stop("TERM").0.code(), Some(0));
+}
+
+#[test]
 fn settings_may_come_from_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = "[partner]\naddr = \"127.0.0.1:0\"\nbase_url = \"https://partner.example/interop\"\ninsecure_dev_auth = true\n\
