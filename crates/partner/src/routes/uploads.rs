@@ -48,7 +48,9 @@ fn check_version(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     let text = headers.get(name)?.to_str().ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Too large for 64 bits is still a number.
+    plain.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 /// The digest in `Upload-Metadata`, as base64url.

@@ -26,7 +26,7 @@ pub(super) fn all() -> Value {
     json!({
         "KeySet": closed(json!({ "keys": { "type": "array", "items": key(), "minItems": 1 } })),
         "Push": open(json!({ "to": { "type": "string", "minLength": 1, "maxLength": 40 } }), &["to"]),
-        "TokenRequest": open(json!({ "audience": { "const": "whatsapp" } }), &[]),
+        "TokenRequest": open(json!({ "audience": { "enum": ["whatsapp", null] } }), &[]),
         "TokenAnswer": closed(json!({
             "token": { "type": "string", "maxLength": 4096 }, "expires_in": count(),
             "identifier": { "type": "string", "minLength": 1, "maxLength": 40 },
