@@ -179,14 +179,18 @@ async fn a_stream_moves_and_its_old_end_ends() {
 }
 
 #[tokio::test]
-async fn nats_is_killed_and_comes_back_without_its_memory() {
+async fn nats_is_killed_and_comes_back_without_its_memory_and_its_store() {
     let town = Town::new().await;
     let (a, b) = (town.server().await, town.server().await);
     let mut events = Events::open(b.addr(), ALICE, "device=phone").await;
     assert_eq!(town.whatsapp.push(&a, "alice").await.status, 200);
     let mut seen = std::collections::HashSet::from([events.next().await]);
-    for _ in 0..3 {
-        town.nats.kill().unwrap();
+    for with_store in [false, true, true] {
+        if with_store {
+            town.nats.kill_with_store().unwrap()
+        } else {
+            town.nats.kill().unwrap()
+        }
         until("both see it", async || !is_linked(&a).await && !is_linked(&b).await).await;
         assert_eq!(town.whatsapp.push(&a, "alice").await.status, 200, "pushes are accepted all the same");
         town.nats.restart().unwrap();
@@ -200,6 +204,21 @@ async fn nats_is_killed_and_comes_back_without_its_memory() {
     town.nats.restart().unwrap();
     until("both are back", async || is_linked(&a).await && is_linked(&b).await).await;
     town.until_connected(&a).await;
+}
+
+/// A push is answered, and NATS, its store and the server that answered are gone before the device hears of it.
+#[tokio::test]
+async fn an_accepted_push_is_never_only_in_nats() {
+    let town = Town::new().await;
+    let b = town.server().await;
+    let a = Doomed::start(town.parts()).await;
+    assert_eq!(put_target(b.addr(), ALICE, "phone", SOCKET).await.status, 204);
+    assert_eq!(town.whatsapp.push(&a.partner, "alice").await.status, 200);
+    town.nats.kill_with_store().unwrap();
+    a.kill();
+    Events::open(b.addr(), ALICE, "device=phone").await.next().await;
+    town.nats.restart().unwrap();
+    until("the other is back", async || is_linked(&b).await).await;
 }
 
 #[tokio::test]

@@ -334,10 +334,12 @@ impl World {
 
 impl Services {
     /// Each is a process, and gets SIGKILL.
-    fn kill(&self, service: usize) {
+    fn kill(&self, service: usize, rng: &mut StdRng) {
         tokio::task::block_in_place(|| match service {
             0 => self.postgres.kill().unwrap(),
             1 => self.s3.kill().unwrap(),
+            // What is in it may be lost at any time, its store included.
+            _ if rng.random() => self.nats.kill_with_store().unwrap(),
             _ => self.nats.kill().unwrap(),
         });
     }
@@ -385,7 +387,7 @@ async fn nothing_acknowledged_is_lost() {
         let service = order[n % 3];
         world.permit(&mut granted, PHASES[0]);
         world.answered(granted - rng.random_range(0..PHASES[0])).await;
-        services.kill(service);
+        services.kill(service, &mut rng);
         killed[service] += 1;
         world.permit(&mut granted, PHASES[1]);
         world.answered(granted - rng.random_range(0..PHASES[1])).await;

@@ -111,6 +111,24 @@ impl Nats {
         lock(&self.keeper).watch(None).map_err(system("the shell that watches NATS is gone"))
     }
 
+    /// Kills the server and removes what it has stored, as if its machine had lost its disk. Blocks until it is gone.
+    ///
+    /// # Errors
+    /// [`NatsServerError`].
+    pub fn kill_with_store(&self) -> Result<(), NatsServerError> {
+        self.kill()?;
+        match std::fs::remove_dir_all(self.store()) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(NatsServerError::System { what: "the store of NATS cannot be removed", cause })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.directory.join("jetstream")
+    }
+
     /// Starts the server at its old port if it does not run. Blocks until it can be asked.
     ///
     /// # Errors
@@ -123,7 +141,7 @@ impl Nats {
         let port = state.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
         let spawned = Command::new("nats-server")
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream", "--store_dir"])
-            .arg(self.directory.join("jetstream"))
+            .arg(self.store())
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -216,6 +234,11 @@ mod tests {
         nats.restart().unwrap();
         nats.restart().unwrap();
         assert_eq!(nats.url(), url);
+        TcpStream::connect(&address).unwrap();
+        assert!(nats.store().is_dir());
+        nats.kill_with_store().unwrap();
+        assert!(!nats.store().exists());
+        nats.restart().unwrap();
         TcpStream::connect(&address).unwrap();
         drop(nats);
         TcpStream::connect(&address).unwrap_err();
