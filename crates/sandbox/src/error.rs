@@ -16,7 +16,9 @@ pub enum SandboxError {
     },
     /// A partner's base URL is not one, names no machine of a partner (link-local addresses, spellings such as
     /// `http://2130706433`), or is another partner's, too.
-    #[error("the base URL of integrator {integrator} is no http or https URL of a machine, or is given twice")]
+    #[error(
+        "the base URL of integrator {integrator} is no http or https URL of a machine, or is given twice"
+    )]
     PartnerUrl {
         /// The partner.
         integrator: u16,

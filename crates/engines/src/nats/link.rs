@@ -157,7 +157,7 @@ impl Link {
     }
 }
 
-/// Says once for each outage that there is one. Whether it has yet to be said why.
+/// Says once for each outage that there is one, and once for each connection that something is refused. Whether it has yet to be said why.
 fn note(connections: &watch::Sender<u64>, told: &AtomicBool, event: &Event) -> bool {
     match event {
         Event::Connected => {
@@ -166,9 +166,13 @@ fn note(connections: &watch::Sender<u64>, told: &AtomicBool, event: &Event) -> b
             tracing::info!("connected to NATS");
         }
         Event::Disconnected => {
+            told.store(false, Ordering::Relaxed);
             tracing::warn!("NATS is away: streams at other servers are not known until it is back");
         }
-        Event::ServerError(_) => tracing::warn!(event = %event, "NATS refuses something"),
+        // A right that is missing is missing at every word.
+        Event::ServerError(_) if !told.swap(true, Ordering::Relaxed) => {
+            tracing::warn!(event = %event, "NATS refuses something");
+        }
         Event::ClientError(_) => {
             tracing::debug!(event = %event, "NATS");
             return !told.swap(true, Ordering::Relaxed);
