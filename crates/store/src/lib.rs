@@ -12,6 +12,7 @@
 //! | [`Inbox`] | messages with raw content, dedupe keys, undecryptable ones | receiving |
 //! | [`Relations`] | reactions, edits and revokes, and those whose message has not come yet | receiving, sending |
 //! | [`Outbox`] | messages with content, ciphertext and state | sending, acks, receipts |
+//! | [`Uploads`] | files on their way to the partner's server | sending files |
 //! | [`Owed`] | receipts and acks to be sent | receiving |
 //! | [`Blocklist`], [`IdentityEvents`] | what their names say | blocking; identity changes |
 //! | [`PeerBook`] | which identity is verified, whether sending is held, when a session was rebuilt | identity changes, verifying, retries |
@@ -55,6 +56,7 @@ mod relations;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod trail;
+mod uploads;
 
 pub use account::{Account, AccountStore, Enlistment, Fact};
 pub use blocklist::{BlockChange, Blocklist};
@@ -73,6 +75,9 @@ pub use relations::{Related, Relation, RelationKind, Relations, Target};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{CommitPoint, EpochWitness, FileWitness, Mark, SqliteStore, WitnessError};
 pub use trail::{TRAIL_ENTRIES, TRAIL_PER_MESSAGE, TRAIL_SECONDS, Trail, TrailEntry, TrailStep};
+pub use uploads::{Upload, UploadEntry, Uploads};
+
+use std::path::Path;
 
 use landbridge_signal::SignalStore;
 
@@ -91,6 +96,12 @@ pub trait ClientStore: Send {
     /// place instead of on a thread for blocking work, and the order of everything stays a matter of one thread. It may.
     fn blocking(&self) -> Blocking {
         Blocking::May
+    }
+
+    /// A folder for files that belong to what is stored: of this store alone, and there as long as the store is. It need not have been
+    /// made. `None` for a store that ends with the process: such files then have no name and end with it, too.
+    fn folder(&self) -> Option<&Path> {
+        None
     }
 
     /// The store as one that can be exported, if it can.
@@ -119,6 +130,7 @@ pub trait StoreTx:
     + Inbox
     + Relations
     + Outbox
+    + Uploads
     + Owed
     + Blocklist
     + IdentityEvents
@@ -143,6 +155,10 @@ impl ClientStore for Box<dyn ClientStore> {
 
     fn blocking(&self) -> Blocking {
         (**self).blocking()
+    }
+
+    fn folder(&self) -> Option<&Path> {
+        (**self).folder()
     }
 
     #[cfg(feature = "export")]

@@ -20,13 +20,14 @@ mod outbox;
 mod peers;
 mod relations;
 mod trail;
+mod uploads;
 
 use landbridge_curve::PrivateKey;
 use landbridge_signal::{IdentityKeyPair, SignedPreKey, SignedPreKeyId};
 
 use crate::{
     Account, BlockChange, ClientStore, Enlistment, Fact, HeldRetry, InboxMessage, MessageKey, OutboxMessage,
-    OwedAnswer, OwedClass, PeerRecord, Relation, RelationKind, Sighting, StoreTx, Target,
+    OwedAnswer, OwedClass, PeerRecord, Relation, RelationKind, Sighting, StoreTx, Target, Upload,
 };
 
 pub use account::{
@@ -55,6 +56,7 @@ pub use relations::{
     messages_wait_for_their_target, only_the_newest_relation_counts, revokes_wipe_their_target,
 };
 pub use trail::{steps_come_back_in_order, the_trail_is_bounded};
+pub use uploads::{failed_uploads_are_failed_messages, uploads_keep_order, uploads_share_ids_with_messages};
 
 /// Makes a `#[test]` of each case of the [suite](crate::conformance); the argument gives an empty store.
 #[macro_export]
@@ -72,6 +74,7 @@ macro_rules! store_conformance {
             peers_are_remembered held_retries_wait unsealed_messages_are_known
             lineage_is_kept renewal_leaves_nothing_to_use_twice taking_back_renews
             steps_come_back_in_order the_trail_is_bounded
+            uploads_keep_order uploads_share_ids_with_messages failed_uploads_are_failed_messages
         }
     };
     (@cases $empty:expr => $($case:ident)*) => {
@@ -167,6 +170,20 @@ fn outgoing(id: &str) -> OutboxMessage {
     }
 }
 
+fn upload(id: &str) -> Upload {
+    Upload {
+        id: id.into(),
+        recipient: peer(),
+        kind: "media".into(),
+        content: b"a file's message".to_vec(),
+        spool: format!("spool of {id}"),
+        length: 1_034,
+        sha256: [8; 32],
+        place: None,
+        created_at: 100,
+    }
+}
+
 /// A relation of the peer, brought by the message `id`.
 fn relation(target: Target, kind: RelationKind, id: &str, at_ms: i64) -> Relation {
     let content = format!("content of {id}").into_bytes();
@@ -200,6 +217,8 @@ fn fill(tx: &mut dyn StoreTx) {
     tx.store_message(&incoming("waits")).expect("message");
     tx.set_aside(2, "later", 9).expect("set aside");
     tx.enqueue(&outgoing("out-1")).expect("enqueue");
+    tx.begin_upload(&upload("file-1")).expect("upload");
+    tx.begin_upload(&upload("file-2")).expect("upload");
     tx.relate(&relation(Target::own(peer(), "out-1"), RelationKind::Reaction, "r-1", 1)).expect("relate");
     tx.owe(&receipt("in-1")).expect("owe");
     tx.change_block("491701234567@s.whatsapp.net", BlockChange::Block, Some("hash-1")).expect("block");
@@ -228,6 +247,8 @@ fn change(tx: &mut dyn StoreTx) {
     tx.relate(&relation(Target::own(peer(), "out-1"), RelationKind::Reaction, "r-2", 2)).expect("relate");
     tx.relate(&relation(Target::theirs(peer(), "in-1"), RelationKind::Revoke, "r-3", 2)).expect("relate");
     tx.advance(&peer(), "out-1", crate::Progress::Read, 102).expect("advance");
+    tx.note_place(&peer(), "file-1", "there").expect("place");
+    tx.fail_upload(&peer(), "file-2", "given up", 102).expect("fail");
     tx.owe(&receipt("bad-1")).expect("owe");
     tx.settle(&[1]).expect("settle");
     tx.replace_blocklist(&[], None).expect("blocklist");
@@ -252,7 +273,7 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         .map(|entry| (entry.key.id, entry.uploaded))
         .collect();
     format!(
-        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        "{account:?} {:?} {prekeys:?} {:?} {signed:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         tx.fact(FACT).expect("fact"),
         tx.prekey_counts().expect("counts"),
         tx.load_session(&address).expect("session").is_some(),
@@ -266,6 +287,8 @@ fn picture(tx: &mut dyn StoreTx) -> String {
         tx.relations(&Target::theirs(peer(), "in-1")).expect("relations"),
         tx.pending(0, 100).expect("outbox"),
         tx.outgoing(&peer(), "out-1").expect("outgoing"),
+        tx.uploads(0, 100).expect("uploads"),
+        tx.upload(&peer(), "file-1").expect("upload"),
         tx.owed(100).expect("owed"),
         tx.blocked().expect("blocklist"),
         tx.blocklist_hash().expect("hash"),

@@ -7,6 +7,7 @@ mod protocol;
 mod relations;
 mod table;
 mod trail;
+mod uploads;
 
 use landbridge_curve::{PrivateKey, PublicKey};
 use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
@@ -14,7 +15,7 @@ use landbridge_signal::{Address, PreKeyId, SessionRecord, SignalStore};
 use crate::{
     Account, Blocking, ClientStore, HeldRetry, IdentityEvent, InboxEntry, Lineage, MessageKey, OutboxEntry,
     OwedAnswer, OwedClass, PeerRecord, Relation, SignedPreKeyEntry, StoreError, StoreTx, TrailEntry,
-    Undecryptable,
+    Undecryptable, UploadEntry,
 };
 use table::Table;
 
@@ -55,6 +56,7 @@ enum Counter {
     UsedPreKeys,
     OwedSeq,
     TrailSeq,
+    UploadSeq,
 }
 
 #[derive(Clone)]
@@ -92,6 +94,9 @@ struct Tables {
     outbox_keys: Table<(String, String), u64>,
     /// Recipient and position of what waits to be encrypted.
     unsealed: Table<(String, u64), ()>,
+    uploads: Table<u64, UploadEntry>,
+    /// (recipient, id) to position.
+    upload_keys: Table<(String, String), u64>,
     owed: Table<u64, OwedAnswer>,
     owed_keys: Table<OwedKey, u64>,
     blocked: Table<String, ()>,
@@ -128,6 +133,8 @@ macro_rules! each_table {
             outbox,
             outbox_keys,
             unsealed,
+            uploads,
+            upload_keys,
             owed,
             owed_keys,
             blocked,
@@ -157,6 +164,8 @@ macro_rules! each_table {
         outbox.$method();
         outbox_keys.$method();
         unsealed.$method();
+        uploads.$method();
+        upload_keys.$method();
         owed.$method();
         owed_keys.$method();
         blocked.$method();

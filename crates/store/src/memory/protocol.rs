@@ -11,7 +11,7 @@ use crate::keybook::free_id;
 use crate::outbox::ACCOUNT_DELETED;
 use crate::{
     Account, AccountStore, Enlistment, Fact, OutState, PreKeyBook, PreKeyCounts, Progress, SignedPreKeyEntry,
-    StoreError,
+    StoreError, Upload, Uploads,
 };
 
 impl MemoryTx<'_> {
@@ -60,6 +60,10 @@ impl AccountStore for MemoryTx<'_> {
         for mut entry in pending {
             entry.apply(Progress::Failed { reason: ACCOUNT_DELETED }, at);
             self.put_outbox(entry);
+        }
+        for entry in self.uploads(0, usize::MAX)? {
+            let Upload { recipient, id, .. } = entry.upload;
+            self.fail_upload(&recipient, &id, ACCOUNT_DELETED, at)?;
         }
         Ok(())
     }

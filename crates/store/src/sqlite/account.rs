@@ -4,7 +4,7 @@ use landbridge_signal::IdentityKeyPair;
 
 use super::tx::{SqliteTx, number, private_key, public_key, signed, unsigned};
 use crate::outbox::ACCOUNT_DELETED;
-use crate::{Account, AccountStore, Enlistment, Fact, OutState, StoreError};
+use crate::{Account, AccountStore, Enlistment, Fact, OutState, StoreError, Upload, Uploads};
 
 const WHAT: &str = "account";
 
@@ -103,7 +103,12 @@ impl AccountStore for SqliteTx<'_> {
         }
         let sql = "UPDATE outbox SET state = ?1, failed_at = ?2, failure = ?3 WHERE state = ?4";
         let columns = (OutState::Failed.code(), signed(at), ACCOUNT_DELETED, OutState::Pending.code());
-        self.run("fail pending messages", sql, columns).map(drop)
+        self.run("fail pending messages", sql, columns)?;
+        for entry in self.uploads(0, usize::MAX)? {
+            let Upload { recipient, id, .. } = entry.upload;
+            self.fail_upload(&recipient, &id, ACCOUNT_DELETED, at)?;
+        }
+        Ok(())
     }
 
     fn fact(&self, fact: Fact) -> Result<Option<Vec<u8>>, StoreError> {

@@ -14,6 +14,7 @@ mod relations;
 mod signal;
 mod trail;
 mod tx;
+mod uploads;
 mod witness;
 
 use std::fs::OpenOptions;
@@ -39,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_trail.sql"),
     include_str!("../../migrations/0005_lineage.sql"),
     include_str!("../../migrations/0006_announcements.sql"),
+    include_str!("../../migrations/0007_uploads.sql"),
 ];
 
 /// How long to wait for another process that is just closing the same store.
@@ -83,6 +85,7 @@ const COMMITS_PER_CHECKPOINT: u32 = 64;
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
+    folder: PathBuf,
     /// Commits since the log was last emptied.
     commits: u32,
     witness: Box<dyn EpochWitness>,
@@ -125,7 +128,9 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection =
             Connection::open_with_flags(&path, flags).map_err(|source| opening(&path, source))?;
-        let mut store = Self { connection, path, commits: 0, witness, attested: false, observer: None };
+        let folder = witness::with_suffix(&path, "-files");
+        let mut store =
+            Self { connection, path, folder, commits: 0, witness, attested: false, observer: None };
         store.configure().map_err(|source| opening(&store.path, source))?;
         store.migrate()?;
         // What a process left in the log may be there in memory alone, if its last synchronisation failed: a later one does not
@@ -239,6 +244,11 @@ impl ClientStore for SqliteStore {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|source| failed(path, "begin a transaction", source))?;
         Ok(Box::new(SqliteTx { tx, path, commits, observer: observer.as_mut() }))
+    }
+
+    /// Beside the database file, under its name with `-files` behind it.
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.folder)
     }
 
     #[cfg(feature = "export")]
