@@ -175,6 +175,6 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     };
     tokio::select! {
         outcome = work => outcome,
-        () = shutdown.requested() => Err(Failure::runtime("interrupted; what was stored stays, repeat the command to go on")),
+        () = shutdown.requested() => Err(Failure::runtime("interrupted; what is in the outbox goes on with the next command that connects, such as `landbridge client listen`; repeat any other command")),
     }
 }

@@ -311,7 +311,7 @@ pub(crate) async fn delete(inner: &Arc<Inner>) -> Result<(), Error> {
         Ok::<_, Error>(Wish::ToldTheServer)
     };
     match inner.vault.write(step).await? {
-        Wish::Done => inner.events.moved.notify_waiters(),
+        Wish::Done => messages_are_over(inner).await,
         Wish::ToldTheServer => {
             inner.deleting.store(true, Ordering::Relaxed);
             finish_deletion(&inner.session()?).await?;
@@ -340,10 +340,17 @@ async fn finish_deletion(session: &Arc<Session>) -> Result<(), Error> {
     let now = session.inner.clock.now();
     session.inner.vault.write(move |tx| tx.wipe_keys(now).map_err(Error::from)).await?;
     session.inner.deleting.store(false, Ordering::Relaxed);
-    // Messages that waited have failed with the account.
-    session.inner.events.moved.notify_waiters();
+    messages_are_over(&session.inner).await;
     session.end(Ending::Requested);
     Ok(())
+}
+
+/// Messages and files that waited have failed with the account.
+async fn messages_are_over(inner: &Arc<Inner>) {
+    inner.events.moved.notify_waiters();
+    let owner = Arc::clone(inner);
+    // What is left all the same goes at the next start.
+    let _gone = tokio::task::spawn_blocking(move || owner.uploads.all_ended()).await;
 }
 
 /// The server will not delete the account: it lives on.

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::client::{Client, Inner, Link, ReadReceipts};
 use crate::error::Error;
 use crate::event::EventQueue;
+use crate::media::uploads::Uploads;
 use crate::messages::flood::Floods;
 use crate::seams::{Clock, SharedRng, SystemClock};
 use crate::token::TokenSource;
@@ -192,6 +193,8 @@ impl ClientBuilder {
             None => SharedRng::from_system()
                 .map_err(|e| Error::Setup { what: "no random numbers", source: Some(Box::new(e)) })?,
         };
+        let store = self.store.ok_or_else(|| missing("no store was given"))?;
+        let folder = store.folder().map(std::path::Path::to_owned);
         let root = match &self.root_key {
             Some(text) => key_from_hex(text).ok_or_else(|| missing("the root key is not 64 hex digits"))?,
             None => profile.connection.root_key,
@@ -210,11 +213,12 @@ impl ClientBuilder {
             tokens: self.tokens.ok_or_else(|| missing("no token source was given"))?,
             http,
             enlistment_url: self.enlistment_url.unwrap_or_else(|| profile.enlistment.url.clone()),
-            vault: Vault::new(self.store.ok_or_else(|| missing("no store was given"))?),
+            vault: Vault::new(store),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock)),
             rng,
             tracer: Tracer::new(self.trace),
             events: EventQueue::default(),
+            uploads: Uploads::new(folder),
             link: Mutex::new(Link::Down(None)),
             own_keys: tokio::sync::Mutex::new(()),
             peer_keys: tokio::sync::Mutex::new(()),

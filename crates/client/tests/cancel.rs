@@ -17,9 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use landbridge::media::{
-    DownloadPath, EncryptedFile, Files, MediaKind, OutgoingFile, TransferError, Uploader,
-};
+use landbridge::media::{DownloadPath, EncryptedFile, Files, OutgoingFile, TransferError, Uploader};
 use landbridge::stanza::ack::AckIn;
 use landbridge::stanza::chatstate::ChatState;
 use landbridge::stanza::message::MessageIn;
@@ -126,15 +124,18 @@ const CALLS: &[Row] = &[
             w.promised.push(id);
         })
     }),
-    Row("prepare", Before::Connected, |w| {
-        call(async { done(w.files().prepare(MediaKind::Image, file("image/jpeg")).await.unwrap()) })
-    }),
-    Row("send_prepared", Before::Connected, |w| {
+    Row("pending", Before::Connected, |w| call(async { done(w.files().pending().await.unwrap()) })),
+    Row("cancel", Before::Connected, |w| {
         call(async {
+            // It may be sent by then, or the other way round: either way it is there once or not at all.
             let files = w.files();
-            let prepared = files.prepare(MediaKind::Document, file("application/pdf")).await.unwrap();
-            let id = files.send_prepared(&w.bob, &prepared).await.unwrap();
-            w.promised.push(id);
+            let id = files.send_document(&w.bob, file("application/pdf")).await.unwrap();
+            let taken_out = files.cancel(&w.bob, &id).await.unwrap();
+            let state = w.client.message_state(&w.bob, &id).await.unwrap().unwrap();
+            assert_eq!(taken_out, state == OutState::Failed, "{state:?}");
+            if !taken_out {
+                w.promised.push(id);
+            }
         })
     }),
     Row("reply", Before::Connected, |w| {
@@ -444,7 +445,15 @@ impl World {
         assert_eq!(self.shown.0.len(), self.sent_by_phone, "{what}: shown {:?}", self.shown.0);
         let different: BTreeSet<_> = self.shown.0.iter().collect();
         assert_eq!(different.len(), self.shown.0.len(), "{what}: shown twice {:?}", self.shown.0);
+        // Files go out beside the rest.
+        for file in self.files().pending().await.unwrap() {
+            self.client.wait_for(&file.to, &file.id, OutState::Sent).await.unwrap();
+        }
+        let left = self.files().pending().await.unwrap();
+        assert!(left.is_empty(), "{what}: {left:?}");
         for id in &self.promised {
+            let state = self.client.wait_for(&self.bob, id, OutState::Sent).await.unwrap();
+            assert!(state == OutState::Sent, "{what}: {id} is {state:?}");
             assert!(self.taken.lock().unwrap().contains_key(id.as_str()), "{what}: {id} is lost");
         }
         self.finish(what).await;

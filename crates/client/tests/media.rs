@@ -11,13 +11,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use landbridge::media::{
-    Files, HttpDownloader, HttpUploader, MediaError, MediaKind, OutgoingFile, Progress, encrypted_length,
+    Files, HttpDownloader, HttpUploader, MediaError, MediaKind, OutgoingFile, Progress, TransferError,
+    encrypted_length,
 };
 use landbridge::stanza::MessageId;
-use landbridge::store::MemoryStore;
+use landbridge::store::{MemoryStore, OutState};
 use landbridge::transport::HttpClient;
 use landbridge::wire::Jid;
-use landbridge::{Client, Event, Events, HttpTokenSource, ReceivedMessage};
+use landbridge::{Client, Event, Events, FixedToken, HttpTokenSource, ReceivedMessage};
 use landbridge_partner::{Partner, PartnerConfig};
 use landbridge_sandbox::events::EventKind;
 use landbridge_sandbox::faults::{Fault, Probability};
@@ -178,7 +179,7 @@ async fn what_the_phone_sends_reaches_the_client_whatever_happens_on_the_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_sent_is_said_and_may_be_tried_again() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let bob = Jid::user(BOB);
     let missing = OutgoingFile::new(Path::new("/nowhere/picture.jpg"), "image/jpeg");
     assert!(matches!(world.files.send_image(&bob, missing).await, Err(MediaError::Disk { .. })));
@@ -198,21 +199,49 @@ async fn what_cannot_be_sent_is_said_and_may_be_tried_again() {
         let refused = world.files.send_image(&bob, file).await.unwrap_err();
         assert!(matches!(refused, MediaError::Content { what } if what == broken), "{refused:?}");
     }
-    world.files.prepare(MediaKind::Image, picture().caption("x".repeat(1_024))).await.unwrap();
+    let shown = world.files.send_image(&bob, picture().caption("x".repeat(1_024))).await.unwrap();
+    world.shown(&shown).await;
     let strange = picture().file_name("a\u{202e}gpj.exe");
-    world.files.prepare(MediaKind::Document, strange).await.unwrap();
+    let shown = world.files.send_document(&bob, strange).await.unwrap();
+    world.shown(&shown).await;
 
-    // Prepared once; the first try is by somebody whom the partner's server does not know.
-    let file = OutgoingFile::new(bytes(1_500_000), "application/zip").file_name("a.zip");
-    let prepared = world.files.prepare(MediaKind::Document, file).await.unwrap();
+    // The first try is by somebody whom the partner's server does not know.
     let http = HttpClient::builder().build().unwrap();
+    let good = HttpUploader::new(http.clone(), world.partner.base_url(), SESSION);
     let stranger = world.files.clone().uploader(HttpUploader::new(http, world.partner.base_url(), "nobody"));
-    let denied = stranger.send_prepared(&bob, &prepared).await.unwrap_err();
-    assert!(matches!(denied, MediaError::Transfer { .. }), "{denied:?}");
-    let id = world.files.send_prepared(&bob, &prepared).await.unwrap();
+    let file = OutgoingFile::new(bytes(1_500_000), "application/zip").file_name("a.zip").caption("all of it");
+    let id = stranger.send_document(&bob, file).await.unwrap();
+    let because = loop {
+        if let Event::FileWaits { id: waits, because, .. } =
+            world.events.next().await.expect("the client is there")
+        {
+            assert_eq!(waits, id);
+            break because;
+        }
+    };
+    let denied = |because: &MediaError| {
+        matches!(because, MediaError::Transfer { source: TransferError::Denied { status: 401 } })
+    };
+    assert!(denied(&because), "{because:?}");
+    let pending = world.files.pending().await.unwrap();
+    assert_eq!(pending.len(), 1);
+    let waits = &pending[0];
+    assert_eq!((&waits.to, &waits.id, waits.kind), (&bob, &id, MediaKind::Document));
+    assert_eq!((waits.file_length, waits.file_name.as_deref()), (1_500_000, Some("a.zip")));
+    assert_eq!((waits.transferred, waits.caption.as_deref()), (0, Some("all of it")));
+    assert!(waits.waits.as_deref().is_some_and(denied), "{:?}", waits.waits);
+    assert_eq!(world.client.message_state(&bob, &id).await.unwrap(), Some(OutState::Pending));
+    // Signed in anew.
+    let _files = world.files.clone().uploader(good);
     world.shown(&id).await;
     let fetched = world.sandbox.handle().phone_fetch_file(BOB, "alice", &id).await.unwrap();
-    assert_eq!(&fetched.file_sha256, prepared.file_sha256());
-    let none = Files::new(world.client.clone()).send_prepared(&bob, &prepared).await.unwrap_err();
+    assert_eq!(fetched.file_sha256, waits.file_sha256);
+    assert!(world.files.pending().await.unwrap().is_empty());
+
+    let other = world.sandbox.chat_addr().to_string();
+    let other =
+        Client::builder().store(MemoryStore::new()).endpoint(other).token_source(FixedToken::new("t"));
+    let none = Files::new(other.build().unwrap());
+    let none = none.send_image(&bob, OutgoingFile::new(bytes(9), "image/png")).await.unwrap_err();
     assert!(matches!(none, MediaError::Setup { what: "uploader" }), "{none:?}");
 }

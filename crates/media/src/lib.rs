@@ -57,4 +57,4 @@ pub use preview::{
 pub use range::{Part, RangeError, RangeReader};
 pub use refusal::{Refusal, Remedy};
 pub use sidecar::{BadSidecar, Sidecar};
-pub use transfer::{Downloader, EncryptedFile, Fetch, Span, TransferError, Uploader};
+pub use transfer::{Downloader, EncryptedFile, Fetch, Span, TransferError, Tried, Uploader};

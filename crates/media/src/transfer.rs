@@ -23,9 +23,37 @@ pub trait EncryptedFile: Send + Sync {
     ///
     /// If the file cannot be read.
     async fn read(&self, from: u64, at_most: usize) -> io::Result<Bytes>;
+
+    /// What earlier calls have done with this file, perhaps those of an earlier process.
+    fn tried(&self) -> Tried {
+        Tried::Never
+    }
+
+    /// Keeps where the upload lies, for later calls: it is durable when this returns, if the file is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept.
+    async fn note(&self, place: &str) -> io::Result<()> {
+        let _forgotten = place;
+        Ok(())
+    }
 }
 
-/// Brings encrypted files to the partner's server. Called once for each file that is sent.
+/// What an uploader knows of a file from before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Tried {
+    /// Nothing of it has ever left.
+    #[default]
+    Never,
+    /// It may have: the server may have all of it.
+    Before,
+    /// An upload was begun, and lies there.
+    At(String),
+}
+
+/// Brings encrypted files to the partner's server. Called for each file that is sent, and again after each start of the program
+/// until it has succeeded or failed for good.
 #[async_trait]
 pub trait Uploader: Send + Sync {
     /// Stores the file, and says where WhatsApp finds it. `progress` is told how many bytes the server has.

@@ -6,9 +6,12 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
-use landbridge::media::{MediaKind, OutgoingFile, Progress};
+use landbridge::Client;
+use landbridge::media::{Files, MediaKind, OutgoingFile, PendingFile, Progress};
+use landbridge::store::OutState;
 use landbridge::wire::Jid;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::Style;
 use super::open::{Opener, failure, file_failure};
@@ -95,18 +98,25 @@ pub(super) async fn send(
             .map_err(|error| Failure::runtime(format!("{} cannot be read: {error}", path.display())))?;
     let client = opener.client()?;
     let files = opener.files(client.clone())?;
+    note_outbox(&files).await?;
     let bar = progress::bar(Some(length));
-    let (kind, file) = outgoing(args, path, &bar);
-    let sent = async {
+    let (told, reached) = watch::channel(Reached::UnderWay);
+    let (kind, file) = outgoing(args, path, &bar, told);
+    let stored = async {
         // A file that cannot be read or is too long is found out before anything is connected.
-        let prepared = files.prepare(kind, file).await.map_err(file_failure)?;
-        client.connect().await.map_err(failure)?;
-        let id = files.send_prepared(to, &prepared).await.map_err(file_failure)?;
-        Ok::<_, Failure>((prepared, id))
-    }
-    .await;
+        let id = files.send(to, kind, file).await.map_err(file_failure)?;
+        let waiting = files.pending().await.map_err(failure)?.into_iter().find(|file| file.id == id);
+        Ok((id, waiting.ok_or_else(|| Failure::runtime("the file is not in the outbox"))?))
+    };
+    let sent = match stored.await {
+        Ok((id, waiting)) => {
+            let uploaded = upload(&client, &files, &waiting, reached).await;
+            uploaded.map_err(|failure| failure.hint(GOES_ON)).map(|()| (id, waiting))
+        }
+        Err(failure) => Err(failure),
+    };
     bar.finish_and_clear();
-    let (prepared, id) = match sent {
+    let (id, file) = match sent {
         Ok(sent) => sent,
         Err(failure) => {
             client.disconnect().await;
@@ -120,20 +130,74 @@ pub(super) async fn send(
             "to": to.to_string(),
             "state": name(state),
             "kind": kind.name(),
-            "file_length": prepared.file_length(),
-            "encrypted_length": prepared.encrypted_length(),
-            "file_sha256": BASE64_STANDARD.encode(prepared.file_sha256()),
-            "file_enc_sha256": BASE64_STANDARD.encode(prepared.file_enc_sha256()),
+            "file_length": file.file_length,
+            "encrypted_length": file.encrypted_length,
+            "file_sha256": BASE64_STANDARD.encode(file.file_sha256),
+            "file_enc_sha256": BASE64_STANDARD.encode(file.file_enc_sha256),
         })),
         Style::Text => output::line(&format!(
             "message {id} to {to} is {}: {kind} of {} bytes",
             name(state),
-            prepared.file_length()
+            file.file_length
         )),
     }
 }
 
-fn outgoing(args: &FileArgs, path: &Path, bar: &ProgressBar) -> (MediaKind, OutgoingFile) {
+/// What becomes of a file that is not sent yet.
+const GOES_ON: &str = "the file is in the outbox and goes on with the next command that connects, such as `landbridge client listen`";
+
+/// How far a file has got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    UnderWay,
+    /// The partner's server has it.
+    There,
+    /// It could not be brought there now.
+    Waits,
+}
+
+/// Connects, and waits until the partner's server has the file, or its message has failed.
+async fn upload(
+    client: &Client,
+    files: &Files,
+    file: &PendingFile,
+    mut reached: watch::Receiver<Reached>,
+) -> Result<(), Failure> {
+    client.connect().await.map_err(failure)?;
+    let reached = reached.wait_for(|reached| *reached != Reached::UnderWay);
+    tokio::select! {
+        biased;
+        state = client.wait_for(&file.to, &file.id, OutState::Sent) => state.map(drop).map_err(failure),
+        reached = reached => match reached.as_deref() {
+            Ok(Reached::Waits) => {
+                let waiting = files.pending().await.map_err(failure)?;
+                let why = waiting.into_iter().find(|it| it.id == file.id).and_then(|it| it.waits);
+                Err(why.map_or_else(|| Failure::runtime("the file waits"), |why| Failure::from_error(&*why)))
+            }
+            _ => Ok(()),
+        },
+        ending = client.closed() => {
+            Err(Failure::runtime(ending.map_or_else(|| "the connection is gone".to_owned(), |it| it.to_string())))
+        }
+    }
+}
+
+/// Says what else goes out while a command is connected.
+pub(super) async fn note_outbox(files: &Files) -> Result<(), Failure> {
+    match files.pending().await.map_err(failure)?.len() {
+        0 => {}
+        1 => eprintln!("a file in the outbox goes on while this command is connected"),
+        count => eprintln!("{count} files in the outbox go on while this command is connected"),
+    }
+    Ok(())
+}
+
+fn outgoing(
+    args: &FileArgs,
+    path: &Path,
+    bar: &ProgressBar,
+    told: watch::Sender<Reached>,
+) -> (MediaKind, OutgoingFile) {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     let known = TYPES.iter().find(|(known, ..)| Some(*known) == ending.as_deref());
     let (mimetype, kind) = known.map_or((UNKNOWN, Kind::Document), |(_, mimetype, kind)| (*mimetype, *kind));
@@ -143,7 +207,11 @@ fn outgoing(args: &FileArgs, path: &Path, bar: &ProgressBar) -> (MediaKind, Outg
         OutgoingFile::new(path, args.mimetype.as_deref().unwrap_or(mimetype)).on_progress(move |progress| {
             match progress {
                 Progress::Encrypted { bytes } => bar.set_position(bytes),
-                Progress::Transferred { bytes, of } => progress::show(&bar, bytes, of),
+                Progress::Transferred { bytes, of } => {
+                    progress::show(&bar, bytes, of);
+                    told.send_replace(if Some(bytes) == of { Reached::There } else { Reached::UnderWay });
+                }
+                Progress::Waits => drop(told.send_replace(Reached::Waits)),
                 _ => {}
             }
         });

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use landbridge::media::Files;
 use landbridge::stanza::chatstate::ChatState;
 use landbridge::wire::Jid;
 use landbridge::{Arrival, Event, Events, ReceivedEdit, ReceivedMessage, ReceivedReaction, ReceivedRevoke};
@@ -10,9 +11,10 @@ use serde_json::json;
 
 use super::Style;
 use super::chat::author;
+use super::file::note_outbox;
 use super::open::{Opener, failure};
 use super::save::Saver;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_causes};
 use crate::output;
 use crate::shutdown::Shutdown;
 
@@ -41,6 +43,7 @@ pub(super) async fn run(
         Some(directory) => Some(Saver::new(opener.files(client.clone())?, directory)?),
         None => None,
     };
+    note_outbox(&Files::new(client.clone())).await?;
     let mut events = client.events();
     let deadline = async {
         match listen.seconds {
@@ -217,6 +220,15 @@ fn note(event: &Event) {
         Event::Reenlisted { address } => eprintln!("enlisted anew as {address}"),
         Event::Undecryptable { chat, asked, .. } => {
             eprintln!("a message from {chat} cannot be decrypted; asked for it again ({asked})");
+        }
+        Event::FileProgress { to, id, bytes, of } if bytes == of => {
+            eprintln!("the file of message {id} to {to} is at the partner's server");
+        }
+        Event::FileWaits { to, id, because } => {
+            eprintln!("the file of message {id} to {to} is tried again later: {}", with_causes(&**because));
+        }
+        Event::FileFailed { to, id, because } => {
+            eprintln!("the file of message {id} to {to} is not sent: {}", with_causes(&**because));
         }
         Event::Disconnected { ending, .. } => tracing::info!(%ending, "disconnected"),
         Event::Reconnecting { after, because } => {

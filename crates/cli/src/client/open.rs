@@ -10,6 +10,7 @@ use landbridge::wire::Jid;
 use landbridge::{Client, Direction, Error, HttpTokenSource, Reaction, TracedStanza};
 use landbridge_stanza::Profile;
 
+use super::file::note_outbox;
 use super::settings::Settings;
 use crate::failure::{Failure, with_causes};
 
@@ -58,7 +59,10 @@ impl Opener {
 
     /// A client for an account that is enlisted.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        self.build(self.enlisted_store()?)
+        let client = self.build(self.enlisted_store()?)?;
+        // What waits in the outbox of files goes out with whatever connects.
+        self.files(client.clone())?;
+        Ok(client)
     }
 
     /// A client on a store.
@@ -104,6 +108,7 @@ impl Opener {
     /// A connected client.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         let client = self.client()?;
+        note_outbox(&Files::new(client.clone())).await?;
         client.connect().await.map_err(failure)?;
         Ok(client)
     }

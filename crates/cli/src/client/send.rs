@@ -121,9 +121,11 @@ async fn reach(client: &Client, to: &Jid, id: &MessageId, goal: OutState) -> Res
     tokio::select! {
         biased;
         reached = client.wait_for(to, id, goal) => match reached.map_err(failure)? {
-            OutState::Failed => Err(Failure::runtime(format!(
-                "message {id} to {to} was refused; --trace shows with which code"
-            ))),
+            OutState::Failed => {
+                let why = client.why_failed(to, id).await.map_err(failure)?;
+                let why = why.map_or_else(|| "it is not said why".to_owned(), |why| why.to_string());
+                Err(Failure::runtime(format!("message {id} to {to} has failed: {why}")))
+            }
             _ => Ok(()),
         },
         ending = client.closed() => {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use landbridge::media::{Attachment, MediaKind, OutgoingFile, Source};
+use landbridge::Body;
+use landbridge::media::{Attachment, MediaKind, OutgoingFile, Source, encrypted_length};
 use landbridge_sandbox::PhoneFile;
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
@@ -96,19 +97,24 @@ async fn file_out(
     };
     let outgoing = OutgoingFile::new(source, "application/octet-stream");
     let outgoing = if file.is_none() { outgoing.file_name("random.bin") } else { outgoing };
-    let prepared = world.files.prepare(MediaKind::Document, outgoing).await;
-    let prepared = prepared.map_err(|error| with_causes(&error))?;
-    if *prepared.file_sha256() != hash {
+    let start = std::time::Instant::now();
+    let id = world.files.send_document(&phone, outgoing).await.map_err(|error| with_causes(&error))?;
+    delivered(world, id.as_str()).await?;
+    let took = start.elapsed();
+    let sent = world.client.message(&phone, &id).await.map_err(|error| with_causes(&error))?;
+    let sent = sent.ok_or("the message is not stored")?;
+    let content = match &sent.body {
+        Body::Content(content) => content.media(),
+        _ => None,
+    };
+    let media = content.ok_or("the stored message has no file")?;
+    if media.file_sha256 != Some(&hash[..]) {
         return Err("the file was changed while it was read".to_owned());
     }
-    let start = std::time::Instant::now();
-    let id = world.files.send_prepared(&phone, &prepared).await.map_err(|error| with_causes(&error))?;
-    let took = start.elapsed();
-    delivered(world, id.as_str()).await?;
+    let length = media.file_length.unwrap_or_default();
     let seen = format!(
-        "message {id}: {} B, encrypted to {} B, uploaded to\n{} in {}; SHA-256 {}…",
-        prepared.file_length(),
-        prepared.encrypted_length(),
+        "message {id}: {length} B, encrypted to {} B, uploaded to\n{} and delivered in {}; SHA-256 {}…",
+        encrypted_length(length).unwrap_or_default(),
         world.partner.base_url(),
         Millis(took),
         short(&hash)

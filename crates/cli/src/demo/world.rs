@@ -70,7 +70,6 @@ impl World {
         let events = client.events();
         let http = HttpClient::builder().build()?;
         let files = Files::new(client.clone())
-            .folder(dir.path())
             .uploader(HttpUploader::new(http.clone(), partner.base_url(), &session_of(USER)))
             .downloader(HttpDownloader::new(http).base(sandbox.media_url()));
         let address = None;

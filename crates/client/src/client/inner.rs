@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::ReadReceipts;
 use crate::error::{Ending, Error};
 use crate::event::{Event, EventQueue};
+use crate::media::uploads::Uploads;
 use crate::messages::flood::Floods;
 use crate::reconnect::{Action, Cause};
 use crate::seams::{Clock, SharedRng};
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) rng: SharedRng,
     pub(crate) tracer: Tracer,
     pub(crate) events: EventQueue,
+    /// Files on their way out.
+    pub(crate) uploads: Uploads,
     pub(crate) link: Mutex<Link>,
     /// Held while own keys are counted, made and uploaded: one upload at a time.
     pub(crate) own_keys: tokio::sync::Mutex<()>,

@@ -15,6 +15,7 @@ use landbridge_store::OutState;
 use landbridge_wire::Jid;
 
 use crate::error::{Ending, Error};
+use crate::media::MediaError;
 use crate::message::{ReceivedEdit, ReceivedMessage, ReceivedReaction, ReceivedRevoke};
 use crate::reconnect::Cause;
 use crate::send_failure::SendFailure;
@@ -106,6 +107,37 @@ pub enum Event {
         at: u64,
         /// Why it failed, if it did.
         failure: Option<SendFailure>,
+    },
+    /// A file in the [outbox of files](crate::media::Files#the-outbox) has got further: told with each hundredth, and when it begins.
+    FileProgress {
+        /// The recipient.
+        to: Jid,
+        /// The id of its message.
+        id: MessageId,
+        /// Bytes of the encrypted file that the partner's server has.
+        bytes: u64,
+        /// All of them.
+        of: u64,
+    },
+    /// A file could not be brought to the partner's server. It is tried again, later or by another uploader; see
+    /// [`Files::uploader`](crate::media::Files::uploader).
+    FileWaits {
+        /// The recipient.
+        to: Jid,
+        /// The id of its message.
+        id: MessageId,
+        /// Why.
+        because: Arc<MediaError>,
+    },
+    /// A file will not get there, and nothing is left of it here. [`MessageState`](Self::MessageState) says so of its message, too.
+    FileFailed {
+        /// The recipient.
+        to: Jid,
+        /// The id of its message.
+        id: MessageId,
+        /// Why: among others, [`MediaError::Lost`], and [`MediaError::Transfer`] for a file that is too large for the server or
+        /// beyond the user's quota.
+        because: Arc<MediaError>,
     },
     /// The security code of a peer changed. It must be shown in the chat (SEED).
     IdentityChanged {

@@ -21,6 +21,20 @@ pub enum MediaError {
         #[source]
         source: io::Error,
     },
+    /// No space is left on this device for the encrypted file. Nothing of it was kept.
+    #[error("no space is left on this device for the encrypted file")]
+    Full {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The encrypted file that waited here is gone or cut short, as after the account has moved to this device.
+    #[error("the encrypted file is no longer on this device")]
+    Lost {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The file is longer than the limit for its kind.
     #[error("the file is longer than {limit} bytes")]
     TooLarge {
@@ -69,7 +83,7 @@ pub enum MediaError {
         #[source]
         source: Option<RangeError>,
     },
-    /// The file is at the partner's server, but its message could not be sent.
+    /// The message of the file cannot be sent, or it could not be stored.
     #[error("the message of the file was not sent")]
     Send {
         /// Why.

@@ -1,33 +1,67 @@
 //! The handle.
 
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use landbridge_media::{Downloader, EncryptedFile as _, MediaKey, MediaKind, Uploader};
+use landbridge_media::{Downloader, MediaKind, Uploader};
 use landbridge_stanza::MessageId;
 use landbridge_stanza::profile::MediaProfile;
 use landbridge_wire::Jid;
 use tokio::sync::Semaphore;
 
-use super::limits::limit;
-use super::outgoing::{Fields, Progress, Watcher};
-use super::spool::{Order, Spool};
-use super::{Attachment, MediaError, OutgoingFile, PreparedFile, Source};
-use crate::{Client, ReceivedMessage};
+use super::{Attachment, MediaError, OutgoingFile, uploads};
+use crate::{Client, Error, ReceivedMessage};
 
 /// Sends and fetches files for a client. A cheap handle; clones are the same one.
 ///
-/// Encrypted files wait in the system's folder for temporary files while they are sent, and have no name there.
+/// # The outbox
+///
+/// What is sent waits in an outbox, as messages do: it is encrypted and stored when the call returns, and goes out while there is a
+/// connection, now or after the next login, also of another process on the same store. What the partner's server has of a file is
+/// not sent to it again, and the message goes once, under the id that the call gave. Files go beside each other, so a small one may
+/// overtake a large one, and a text overtakes both.
+///
+/// [`Event::FileProgress`](crate::Event::FileProgress) tells how far a file has got, [`Event::FileWaits`](crate::Event::FileWaits) that
+/// it is tried again later, [`Event::FileFailed`](crate::Event::FileFailed) that it will not get there; its message is then one that has
+/// failed. Once the file is there, [`Event::MessageState`](crate::Event::MessageState) goes on.
+///
+/// Encrypted files lie in the [folder of the store](landbridge_store::ClientStore::folder), their keys in the store itself. A store that
+/// ends with the process has no folder: the files have no name then and end with it, too.
 #[derive(Clone)]
 pub struct Files {
     client: Client,
-    uploader: Option<Arc<dyn Uploader>>,
     downloader: Option<Arc<dyn Downloader>>,
-    folder: PathBuf,
     profile: Arc<MediaProfile>,
     slots: Arc<Semaphore>,
+}
+
+/// A file in the outbox.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PendingFile {
+    /// The recipient.
+    pub to: Jid,
+    /// The id of its message.
+    pub id: MessageId,
+    /// Its kind.
+    pub kind: MediaKind,
+    /// Length of the plain file, in bytes.
+    pub file_length: u64,
+    /// Length of the encrypted file, in bytes.
+    pub encrypted_length: u64,
+    /// SHA-256 of the plain file.
+    pub file_sha256: [u8; 32],
+    /// SHA-256 of the encrypted file.
+    pub file_enc_sha256: [u8; 32],
+    /// The name that the other side is offered, of documents.
+    pub file_name: Option<String>,
+    /// The text below it.
+    pub caption: Option<String>,
+    /// When it was given to be sent, in unix seconds.
+    pub created_at: u64,
+    /// How many bytes of the encrypted file the server has, as far as this process knows.
+    pub transferred: u64,
+    /// Why it waits to be tried again, if it does.
+    pub waits: Option<Arc<MediaError>>,
 }
 
 impl Files {
@@ -36,20 +70,15 @@ impl Files {
     #[must_use]
     pub fn new(client: Client) -> Self {
         let profile = Arc::new(client.inner.profile.media.clone());
-        Self {
-            client,
-            uploader: None,
-            downloader: None,
-            folder: std::env::temp_dir(),
-            slots: Arc::new(Semaphore::new(profile.parallel)),
-            profile,
-        }
+        Self { client, downloader: None, slots: Arc::new(Semaphore::new(profile.parallel)), profile }
     }
 
-    /// How files get to the partner's server: [`HttpUploader`](super::HttpUploader), or one of your own.
+    /// How files get to the partner's server: [`HttpUploader`](super::HttpUploader), or one of your own. It is the client's from
+    /// now on: what waits in the outbox goes this way, also what another uploader could not bring there, as after the user has
+    /// signed in anew.
     #[must_use]
-    pub fn uploader(mut self, uploader: impl Uploader + 'static) -> Self {
-        self.uploader = Some(Arc::new(uploader));
+    pub fn uploader(self, uploader: impl Uploader + 'static) -> Self {
+        self.client.inner.uploads.set_uploader(Arc::new(uploader));
         self
     }
 
@@ -60,24 +89,16 @@ impl Files {
         self
     }
 
-    /// Where encrypted files wait, instead of the system's folder for temporary files.
-    #[must_use]
-    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = folder.into();
-        self
-    }
-
-    /// Sends a picture. When it returns, the file is at the partner's server and its message is stored, as after
-    /// [`Client::send`].
+    /// Sends a picture. When it returns, the file is encrypted and stored, and it goes out by itself; see [the outbox](Self#the-outbox).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future sends nothing, and what waits on this device is removed. To go on later, use
-    /// [`prepare`](Self::prepare) and [`send_prepared`](Self::send_prepared).
+    /// The file is either stored, and then it goes out, or nothing has happened and nothing is left of it.
     ///
     /// # Errors
     ///
-    /// [`MediaError`].
+    /// [`MediaError::Disk`], [`MediaError::Full`], [`MediaError::TooLarge`], [`MediaError::Content`], [`MediaError::Setup`],
+    /// [`MediaError::Send`].
     pub async fn send_image(&self, to: &Jid, file: OutgoingFile) -> Result<MessageId, MediaError> {
         self.send(to, MediaKind::Image, file).await
     }
@@ -131,62 +152,36 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// [`MediaError`].
+    /// As [`send_image`](Self::send_image).
     pub async fn send(&self, to: &Jid, kind: MediaKind, file: OutgoingFile) -> Result<MessageId, MediaError> {
-        let prepared = self.prepare(kind, file).await?;
-        self.send_prepared(to, &prepared).await
+        uploads::send(&self.client.inner, to, kind, file).await
     }
 
-    /// Encrypts a file under a new key. Nothing leaves the device.
+    /// What is in the outbox, oldest first.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future removes what was encrypted so far.
+    /// Safe: nothing changes.
     ///
     /// # Errors
     ///
-    /// [`MediaError::Disk`], [`MediaError::TooLarge`], [`MediaError::Content`].
-    pub async fn prepare(&self, kind: MediaKind, file: OutgoingFile) -> Result<PreparedFile, MediaError> {
-        let inner = &self.client.inner;
-        let key = MediaKey::generate(&mut inner.rng.fork());
-        let made_at = inner.clock.now();
-        let OutgoingFile { source, mut fields, watcher } = file;
-        name_after(&source, &mut fields);
-        let order = Order { kind, key, limit: limit(&self.profile, kind) };
-        let (folder, told) = (self.folder.clone(), Arc::clone(&watcher));
-        let given_up = GiveUp::default();
-        let flag = Arc::clone(&given_up.0);
-        let work = move || {
-            let spool = fill(&order, source, &folder, &flag, &told)?;
-            Ok::<_, MediaError>((spool, order.key))
-        };
-        let (spool, key) = tokio::task::spawn_blocking(work).await.map_err(|_| MediaError::GivenUp)??;
-        let prepared = PreparedFile { kind, key, made_at, spool, fields, watcher };
-        match prepared.fault(&inner.content_limits) {
-            Some(what) => Err(MediaError::Content { what }),
-            None => Ok(prepared),
-        }
+    /// [`Error::Store`].
+    pub async fn pending(&self) -> Result<Vec<PendingFile>, Error> {
+        uploads::pending(&self.client.inner).await
     }
 
-    /// Uploads a prepared file and sends its message.
+    /// Takes a file out of the outbox; whether it was still there. Its message has then failed, and nothing is left of the file here;
+    /// what the partner's server has of it, it drops by itself. A message that is sent is taken back with [`Client::revoke`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future sends nothing; what the server has of the file is not sent to it again next time.
+    /// It is taken out or not; call it again.
     ///
     /// # Errors
     ///
-    /// [`MediaError`].
-    pub async fn send_prepared(&self, to: &Jid, file: &PreparedFile) -> Result<MessageId, MediaError> {
-        let uploader = self.uploader.as_ref().ok_or(MediaError::Setup { what: "uploader" })?;
-        let path = {
-            let _slot = self.slots.acquire().await.map_err(|_| MediaError::GivenUp)?;
-            let of = Some(file.spool.length());
-            let progress = |bytes| (file.watcher)(Progress::Transferred { bytes, of });
-            uploader.upload(&file.spool, &progress).await?
-        };
-        let message = file.message(&path).ok_or(MediaError::BadMessage { source: None })?;
-        self.client.send(to, message).await.map_err(|source| MediaError::Send { source })
+    /// [`Error::Store`], [`Error::HandedOver`].
+    pub async fn cancel(&self, to: &Jid, id: &MessageId) -> Result<bool, Error> {
+        uploads::cancel(&self.client.inner, to, id).await
     }
 
     /// The file of a received message; `None` if it has none.
@@ -204,40 +199,6 @@ impl Files {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Files").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-/// Tells the thread that encrypts when nobody waits for it any more.
-#[derive(Default)]
-struct GiveUp(Arc<AtomicBool>);
-
-impl Drop for GiveUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn name_after(source: &Source, fields: &mut Fields) {
-    if let (Source::Path(path), None) = (source, &fields.file_name) {
-        fields.file_name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    }
-}
-
-fn fill(
-    order: &Order,
-    source: Source,
-    folder: &std::path::Path,
-    given_up: &AtomicBool,
-    watcher: &Watcher,
-) -> Result<Spool, MediaError> {
-    let progress = |bytes| watcher(Progress::Encrypted { bytes });
-    match source {
-        Source::Path(path) => {
-            let file = File::open(path).map_err(|source| MediaError::Disk { source })?;
-            Spool::fill(order, file, folder, given_up, progress)
-        }
-        Source::Bytes(bytes) => Spool::fill(order, &bytes[..], folder, given_up, progress),
-        Source::Reader(reader) => Spool::fill(order, reader, folder, given_up, progress),
+        f.debug_struct("Files").field("client", &self.client).finish_non_exhaustive()
     }
 }

@@ -1,13 +1,12 @@
 //! Files to the partner's server over HTTP (ASSUMED; served by `landbridge partner`): small ones in one request, large
 //! ones by the protocol tus 1.0, piece by piece.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
-use landbridge_media::{DownloadPath, EncryptedFile, TransferError, Uploader};
+use landbridge_media::{DownloadPath, EncryptedFile, TransferError, Tried, Uploader};
 use landbridge_stanza::profile::MediaProfile;
 use landbridge_transport::http_client::{Method, Response};
 use landbridge_transport::{HttpClient, HttpError};
@@ -17,17 +16,14 @@ use super::patience::Patience;
 
 /// Bytes of one request: also what is sent again after a break.
 const PIECE: usize = 1024 * 1024;
-/// Uploads that were begun and are remembered, so that they can be gone on with.
-const REMEMBERED: usize = 64;
 
-/// Uploads files as the user who holds a session at the partner's server. Clones share what they remember.
+/// Uploads files as the user who holds a session at the partner's server. What it has begun is kept with each file
+/// ([`EncryptedFile::note`]), so that it goes on where it was after the program has ended, too.
 #[derive(Clone)]
 pub struct HttpUploader {
     http: HttpClient,
     base: String,
     authorization: Arc<Zeroizing<String>>,
-    /// Where uploads that have begun lie, by the hash of their file.
-    begun: Arc<Mutex<HashMap<[u8; 32], String>>>,
     profile: Arc<MediaProfile>,
 }
 
@@ -41,7 +37,6 @@ impl HttpUploader {
             http,
             base: base.trim_end_matches('/').to_owned(),
             authorization: Arc::new(Zeroizing::new(format!("Bearer {session}"))),
-            begun: Arc::default(),
             profile: Arc::default(),
         }
     }
@@ -79,30 +74,32 @@ impl HttpUploader {
     /// All of a small file at once. Doing it twice gives the same place twice.
     async fn put(&self, file: &dyn EncryptedFile) -> Result<DownloadPath, TransferError> {
         let body = file.read(0, PIECE).await.map_err(|source| TransferError::Source { source })?;
-        let url = format!("{}/v1/media/by-hash/{}", self.base, BASE64_URL_SAFE_NO_PAD.encode(file.sha256()));
-        let answer =
-            self.call(Method::PUT, &url, &[("content-type", "application/octet-stream")], body).await?;
-        place(&answer)
+        let content_type = [("content-type", "application/octet-stream")];
+        place(&self.call(Method::PUT, &self.by_hash(file), &content_type, body).await?)
     }
 
-    /// Where the upload of this file lies: the one that was begun, or a new one.
-    async fn location(&self, file: &dyn EncryptedFile) -> Result<String, TransferError> {
-        if let Some(begun) = self.begun().get(file.sha256()) {
-            return Ok(begun.clone());
+    /// Where a file is that the server has already, if it has.
+    async fn stored(&self, file: &dyn EncryptedFile) -> Result<Option<DownloadPath>, TransferError> {
+        match self.call(Method::HEAD, &self.by_hash(file), &[], bytes::Bytes::new()).await {
+            Ok(answer) => Ok(answer.header("download-path").and_then(partners_path)),
+            Err(TransferError::Gone { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    fn by_hash(&self, file: &dyn EncryptedFile) -> String {
+        format!("{}/v1/media/by-hash/{}", self.base, BASE64_URL_SAFE_NO_PAD.encode(file.sha256()))
+    }
+
+    /// Begins an upload; where it lies.
+    async fn begin(&self, file: &dyn EncryptedFile) -> Result<String, TransferError> {
         let length = file.length().to_string();
         let metadata = format!("sha256 {}", BASE64_STANDARD.encode(file.sha256()));
         let headers = [("upload-length", length.as_str()), ("upload-metadata", metadata.as_str())];
         let url = format!("{}/v1/uploads", self.base);
         let answer = self.call(Method::POST, &url, &headers, bytes::Bytes::new()).await?;
         let location = answer.header("location").and_then(|location| self.below_base(location));
-        let location = location.ok_or(TransferError::Malformed { what: "an upload without its place" })?;
-        let mut begun = self.begun();
-        if begun.len() >= REMEMBERED {
-            begun.clear();
-        }
-        begun.insert(*file.sha256(), location.clone());
-        Ok(location)
+        location.ok_or(TransferError::Malformed { what: "an upload without its place" })
     }
 
     /// The session goes to no other server.
@@ -116,10 +113,6 @@ impl HttpUploader {
         location.strip_prefix(&self.base)?.starts_with('/').then(|| location.to_owned())
     }
 
-    fn begun(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], String>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How much of the file the server has.
     async fn offset(&self, location: &str) -> Result<u64, TransferError> {
         let answer = self.call(Method::HEAD, location, &[], bytes::Bytes::new()).await?;
@@ -130,11 +123,19 @@ impl HttpUploader {
     async fn rest(
         &self,
         file: &dyn EncryptedFile,
+        tried: &mut Tried,
         patience: &mut Patience,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<DownloadPath, TransferError> {
-        let location = self.location(file).await?;
-        let mut offset = self.offset(&location).await?;
+        let (location, mut offset) = match tried {
+            Tried::At(location) => (location.clone(), self.offset(location).await?),
+            Tried::Never | Tried::Before => {
+                let location = self.begin(file).await?;
+                file.note(&location).await.map_err(|source| TransferError::Source { source })?;
+                *tried = Tried::At(location.clone());
+                (location, 0)
+            }
+        };
         progress(offset);
         while offset < file.length() {
             let piece = file.read(offset, PIECE).await.map_err(|source| TransferError::Source { source })?;
@@ -160,9 +161,27 @@ impl HttpUploader {
             progress(offset);
         }
         let answer = self.call(Method::GET, &location, &[], bytes::Bytes::new()).await?;
-        let place = place(&answer)?;
-        self.begun().remove(file.sha256());
-        Ok(place)
+        place(&answer)
+    }
+
+    /// One try: with what the server has, if there was one before.
+    async fn attempt(
+        &self,
+        file: &dyn EncryptedFile,
+        tried: &mut Tried,
+        patience: &mut Patience,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<DownloadPath, TransferError> {
+        if *tried == Tried::Before
+            && let Some(place) = self.stored(file).await?
+        {
+            return Ok(place);
+        }
+        if file.length() <= PIECE as u64 {
+            self.put(file).await
+        } else {
+            self.rest(file, tried, patience, progress).await
+        }
     }
 }
 
@@ -173,22 +192,29 @@ impl Uploader for HttpUploader {
         file: &dyn EncryptedFile,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<DownloadPath, TransferError> {
-        let is_small = file.length() <= PIECE as u64;
         let (mut patience, mut forgotten) = (Patience::of(&self.profile), 0);
+        let mut tried = match file.tried() {
+            // Kept by an earlier process, which may have had another server.
+            Tried::At(place) => self.below_base(&place).map_or(Tried::Before, Tried::At),
+            tried => tried,
+        };
         loop {
-            let done =
-                if is_small { self.put(file).await } else { self.rest(file, &mut patience, progress).await };
-            match done {
+            match self.attempt(file, &mut tried, &mut patience, progress).await {
                 Ok(place) => {
                     progress(file.length());
                     return Ok(place);
                 }
-                // The server has dropped what was begun: once, that is no reason to give up.
-                Err(TransferError::Gone { .. }) if !is_small && forgotten == 0 => {
+                // The server has dropped what was begun, or put it where all files are: once, that is no reason to give up.
+                Err(TransferError::Gone { .. }) if matches!(tried, Tried::At(_)) && forgotten == 0 => {
                     forgotten = 1;
-                    self.begun().remove(file.sha256());
+                    tried = Tried::Before;
                 }
-                Err(error) => patience.wait(error).await?,
+                Err(error) => {
+                    patience.wait(error).await?;
+                    if tried == Tried::Never {
+                        tried = Tried::Before;
+                    }
+                }
             }
         }
     }
@@ -208,12 +234,15 @@ fn upload_offset(answer: &Response) -> Result<u64, TransferError> {
     offset.ok_or(TransferError::Malformed { what: "an upload without its offset" })
 }
 
+fn partners_path(text: &str) -> Option<DownloadPath> {
+    text.parse::<DownloadPath>().ok().filter(|path| path.partner().is_some())
+}
+
 /// The path for the message: one of a partner's files, nothing else.
 fn place(answer: &Response) -> Result<DownloadPath, TransferError> {
     let body: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let path = body.and_then(|body| body.get("download_path")?.as_str()?.parse::<DownloadPath>().ok());
-    path.filter(|path| path.partner().is_some())
-        .ok_or(TransferError::Malformed { what: "a stored file without its download path" })
+    let path = body.and_then(|body| partners_path(body.get("download_path")?.as_str()?));
+    path.ok_or(TransferError::Malformed { what: "a stored file without its download path" })
 }
 
 pub(super) fn network(error: HttpError) -> TransferError {

@@ -42,12 +42,13 @@ mod patience;
 mod spool;
 #[cfg(test)]
 mod tests;
+pub(crate) mod uploads;
 
 pub use attachment::{Attachment, Saved};
 pub use error::MediaError;
-pub use files::Files;
+pub use files::{Files, PendingFile};
 pub use hidden::HiddenFile;
 pub use http_download::HttpDownloader;
 pub use http_upload::HttpUploader;
 pub use landbridge_media::*;
-pub use outgoing::{OutgoingFile, PreparedFile, Progress, Source};
+pub use outgoing::{OutgoingFile, Progress, Source};

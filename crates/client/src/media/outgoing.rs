@@ -5,12 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use landbridge_media::{DownloadPath, MediaKey, MediaKind, picture};
+use landbridge_media::{MediaKey, MediaKind, Sealed, picture};
 use landbridge_proto::content::{self, Context, Media};
 use landbridge_proto::message::Message;
 use prost::Message as _;
-
-use super::spool::Spool;
 
 /// Where a file comes from.
 pub enum Source {
@@ -72,6 +70,8 @@ pub enum Progress {
         /// All of them, if that is known.
         of: Option<u64>,
     },
+    /// It could not be brought to the server. It is tried again later; [`PendingFile::waits`](super::PendingFile::waits) says why.
+    Waits,
 }
 
 pub(super) type Watcher = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -163,90 +163,49 @@ impl fmt::Debug for OutgoingFile {
     }
 }
 
-/// A file that is encrypted and waits on this device; made by [`Files::prepare`](super::Files::prepare). Sending it may
-/// be tried as often as it takes: each try goes on where the one before ended.
-pub struct PreparedFile {
-    pub(super) kind: MediaKind,
-    pub(super) key: MediaKey,
-    /// When the key was made, in unix seconds.
-    pub(super) made_at: u64,
-    pub(super) spool: Spool,
-    pub(super) fields: Fields,
-    pub(super) watcher: Watcher,
+/// The message of a file that lies nowhere yet; `None` for kinds that have no message of their own.
+pub(super) fn message(
+    kind: MediaKind,
+    key: &MediaKey,
+    made_at: u64,
+    sealed: &Sealed,
+    fields: &Fields,
+) -> Option<Message> {
+    let seen = fields.thumbnail.as_deref().and_then(picture).map(|seen| (seen.width, seen.height));
+    let size = fields.size.or(seen);
+    let mut media = Media::default();
+    media.mimetype = Some(&fields.mimetype);
+    media.media_key = Some(key.as_bytes());
+    media.media_key_timestamp = i64::try_from(made_at).ok();
+    media.file_sha256 = Some(&sealed.file_sha256);
+    media.file_enc_sha256 = Some(&sealed.file_enc_sha256);
+    media.file_length = Some(sealed.file_length);
+    media.caption = fields.caption.as_deref();
+    media.file_name = fields.file_name.as_deref();
+    media.thumbnail = fields.thumbnail.as_deref();
+    media.width = size.map(|(width, _)| width);
+    media.height = size.map(|(_, height)| height);
+    media.seconds = fields.seconds;
+    media.waveform = fields.waveform.as_deref();
+    media.sidecar = sealed.sidecar.as_ref().map(super::Sidecar::as_bytes);
+    content::file(message_kind(kind)?, &media)
 }
 
-impl PreparedFile {
-    /// Length of the plain file, in bytes.
-    #[must_use]
-    pub const fn file_length(&self) -> u64 {
-        self.spool.sealed.file_length
+/// The first rule that the message would break, wherever its file will lie. A name is no matter: it comes from a folder, and who
+/// gets it cleans it.
+pub(super) fn fault(message: &Message, limits: &content::Limits) -> Option<&'static str> {
+    let mut message = message.clone();
+    let wrapped =
+        message.document_with_caption_message.as_mut().and_then(|outer| outer.message.as_deref_mut());
+    if let Some(document) =
+        wrapped.map_or(message.document_message.as_mut(), |it| it.document_message.as_mut())
+    {
+        document.file_name = None;
     }
-
-    /// SHA-256 of the plain file.
-    #[must_use]
-    pub const fn file_sha256(&self) -> &[u8; 32] {
-        &self.spool.sealed.file_sha256
-    }
-
-    /// Length of the encrypted file, in bytes.
-    #[must_use]
-    pub const fn encrypted_length(&self) -> u64 {
-        self.spool.sealed.encrypted_length
-    }
-
-    /// SHA-256 of the encrypted file.
-    #[must_use]
-    pub const fn file_enc_sha256(&self) -> &[u8; 32] {
-        &self.spool.sealed.file_enc_sha256
-    }
-
-    /// The message, for a file that lies at `path`.
-    pub(super) fn message(&self, path: &DownloadPath) -> Option<Message> {
-        self.message_named(path, self.fields.file_name.as_deref())
-    }
-
-    /// The first rule that the message would break, wherever the file will lie. A name is no matter: it comes from a
-    /// folder, and who gets it cleans it.
-    pub(super) fn fault(&self, limits: &content::Limits) -> Option<&'static str> {
-        let path = "/interop/whatsapp/download/1/AAAAAAAAAAAAAAAAAAAAAA/".parse().ok()?;
-        let message = self.message_named(&path, None)?;
-        match content::decode(&message.encode_to_vec(), &Context::direct("", ""), limits) {
-            Ok(content) => content.findings().first().map(|finding| finding.note),
-            Err(_) => Some("it is no message"),
-        }
-    }
-
-    fn message_named(&self, path: &DownloadPath, file_name: Option<&str>) -> Option<Message> {
-        let (fields, sealed) = (&self.fields, &self.spool.sealed);
-        let seen = fields.thumbnail.as_deref().and_then(picture).map(|seen| (seen.width, seen.height));
-        let size = fields.size.or(seen);
-        let mut media = Media::default();
-        media.direct_path = Some(path.as_str());
-        media.mimetype = Some(&fields.mimetype);
-        media.media_key = Some(self.key.as_bytes());
-        media.media_key_timestamp = i64::try_from(self.made_at).ok();
-        media.file_sha256 = Some(&sealed.file_sha256);
-        media.file_enc_sha256 = Some(&sealed.file_enc_sha256);
-        media.file_length = Some(sealed.file_length);
-        media.caption = fields.caption.as_deref();
-        media.file_name = file_name;
-        media.thumbnail = fields.thumbnail.as_deref();
-        media.width = size.map(|(width, _)| width);
-        media.height = size.map(|(_, height)| height);
-        media.seconds = fields.seconds;
-        media.waveform = fields.waveform.as_deref();
-        media.sidecar = sealed.sidecar.as_ref().map(super::Sidecar::as_bytes);
-        content::file(message_kind(self.kind)?, &media)
-    }
-}
-
-impl fmt::Debug for PreparedFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, key: _, made_at: _, spool, fields: _, watcher: _ } = self;
-        f.debug_struct("PreparedFile")
-            .field("kind", kind)
-            .field("sealed", &spool.sealed)
-            .finish_non_exhaustive()
+    content::set_direct_path(&mut message, "/interop/whatsapp/download/1/AAAAAAAAAAAAAAAAAAAAAA/");
+    match content::decode(&message.encode_to_vec(), &Context::direct("", ""), limits) {
+        Ok(content) => content.findings().first().map(|finding| finding.note),
+        Err(_) => Some("it does not read"),
     }
 }
 

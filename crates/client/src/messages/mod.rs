@@ -40,24 +40,41 @@ const MAX_FETCHES: u32 = 2;
 pub(crate) async fn send(inner: &Arc<Inner>, to: &Jid, content: &Message) -> Result<MessageId, Error> {
     let to = recipient(inner, to)?;
     let id = MessageId::generate(&mut inner.rng.fork());
-    send_as(inner, &to, id, content, None).await
+    send_as(inner, &to, id, content, Beside::Nothing).await
 }
 
-/// Sends under an id of the caller's. `about` is what the message does to another one: it is kept together with it.
-async fn send_as(
+/// What else is done in the transaction that stores a message.
+#[derive(Clone)]
+pub(crate) enum Beside {
+    Nothing,
+    /// What the message does to another one is kept.
+    Relation(Relation),
+    /// The upload of its file ends. If it has ended already, the message is not stored.
+    Upload {
+        /// Its encrypted file.
+        spool: String,
+    },
+}
+
+/// Sends under an id of the caller's.
+pub(crate) async fn send_as(
     inner: &Arc<Inner>,
     to: &Jid,
     id: MessageId,
     content: &Message,
-    about: Option<Relation>,
+    beside: Beside,
 ) -> Result<MessageId, Error> {
     check_content(inner, content)?;
     let plaintext = content.encode_to_vec();
     let kind = landbridge_proto::content::outer(content).stanza_type;
     let mut without = if inner.session().is_ok() { WithoutSession::Say } else { WithoutSession::Store };
     for _ in 0..=MAX_FETCHES {
-        let draft = Draft { kind, plaintext: plaintext.clone(), about: about.clone() };
-        if enqueue(inner, to, &id, draft, without).await? == Enqueued::Yes {
+        let draft = Draft { kind, plaintext: plaintext.clone(), beside: beside.clone() };
+        let enqueued = enqueue(inner, to, &id, draft, without).await?;
+        if enqueued == Enqueued::Ended {
+            return Ok(id);
+        }
+        if enqueued == Enqueued::Yes {
             inner.poke_outbox();
             if kind != REACTION
                 && let Ok(session) = inner.session()
@@ -92,13 +109,15 @@ enum Enqueued {
     Yes,
     /// There is no session: fetch keys first.
     NoSession,
+    /// The upload of its file was taken back.
+    Ended,
 }
 
 /// What is to be encrypted and stored.
 struct Draft {
     kind: &'static str,
     plaintext: Vec<u8>,
-    about: Option<Relation>,
+    beside: Beside,
 }
 
 /// Encrypts and stores, in one step. What may not be encrypted yet, or would overtake something that may not, is stored as
@@ -110,17 +129,25 @@ async fn enqueue(
     draft: Draft,
     without: WithoutSession,
 ) -> Result<Enqueued, Error> {
-    let Draft { kind, plaintext, about } = draft;
+    let Draft { kind, plaintext, beside } = draft;
+    let (owner, name) = (Arc::clone(inner), (chat_of(to), id.as_str().to_owned()));
+    let spool = match &beside {
+        Beside::Upload { spool } => Some(spool.clone()),
+        Beside::Nothing | Beside::Relation(_) => None,
+    };
     let mut maker = cipher::Maker::new(inner, to, id);
     let created_at = inner.clock.now();
     let step = move |tx: &mut dyn StoreTx| {
         match tx.account()?.map(|account| account.enlistment) {
             Some(Enlistment::Enlisted { .. } | Enlistment::Lapsed { .. }) => {}
             Some(Enlistment::Prepared | Enlistment::Deleting { .. }) | None => {
-                return Err(Error::NotEnlisted);
+                return Err(Stay::from(Error::NotEnlisted));
             }
         }
         let (id, recipient) = (maker.id.as_str().to_owned(), chat_of(&maker.to));
+        if matches!(beside, Beside::Upload { .. }) && !tx.end_upload(&recipient, &id)? {
+            return Ok(Enqueued::Ended);
+        }
         let stanza = if tx.has_unsealed(&recipient)? {
             Vec::new()
         } else {
@@ -129,20 +156,41 @@ async fn enqueue(
                 Err(Error::SendingHeld { .. }) => Vec::new(),
                 Err(Error::Encrypt { source: EncryptError::NoSession { .. }, .. }) => match without {
                     WithoutSession::Store => Vec::new(),
-                    WithoutSession::Say => return Ok(Enqueued::NoSession),
+                    WithoutSession::Say => return Err(Stay::NoSession),
                 },
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         };
         let step = if stanza.is_empty() { TrailStep::Held } else { TrailStep::Queued };
         tx.note(&recipient, &id, created_at, &step)?;
         tx.enqueue(&OutboxMessage { id, recipient, kind: kind.to_owned(), plaintext, stanza, created_at })?;
-        if let Some(about) = about {
+        if let Beside::Relation(about) = beside {
             tx.relate(&Relation { t: created_at, ..about })?;
         }
-        Ok::<_, Error>(Enqueued::Yes)
+        Ok(Enqueued::Yes)
     };
-    inner.vault.write(step).await
+    let tell = move |enqueued: &mut Enqueued| {
+        if let (Enqueued::Yes, Some(spool)) = (enqueued, spool) {
+            owner.uploads.ended(&name, &spool);
+        }
+    };
+    match inner.vault.write_and_tell(step, tell).await {
+        Ok(enqueued) => Ok(enqueued),
+        Err(Stay::NoSession) => Ok(Enqueued::NoSession),
+        Err(Stay::Failed(error)) => Err(error),
+    }
+}
+
+/// Why nothing is stored.
+enum Stay {
+    NoSession,
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stay {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 pub(crate) fn has_session(tx: &dyn StoreTx, peer: &Address) -> Result<bool, Error> {
@@ -150,7 +198,7 @@ pub(crate) fn has_session(tx: &dyn StoreTx, peer: &Address) -> Result<bool, Erro
     Ok(record.is_some_and(|record| record.has_current()))
 }
 
-fn check_content(inner: &Inner, content: &Message) -> Result<(), Error> {
+pub(crate) fn check_content(inner: &Inner, content: &Message) -> Result<(), Error> {
     let limits = &inner.profile.content;
     if let Some(text) = &content.conversation {
         if text.is_empty() {
@@ -197,8 +245,11 @@ pub(crate) async fn message(
 pub(crate) async fn state(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Result<Option<OutState>, Error> {
     let (recipient, id) = (chat_of(to), id.as_str().to_owned());
     let step = move |tx: &mut dyn StoreTx| {
-        let entry = tx.outgoing(&recipient, &id)?;
-        Ok::<_, Error>(entry.map(|entry| entry.state))
+        Ok::<_, Error>(match tx.outgoing(&recipient, &id)? {
+            Some(entry) => Some(entry.state),
+            // Its file is on its way.
+            None => tx.upload(&recipient, &id)?.map(|_| OutState::Pending),
+        })
     };
     inner.vault.read(step).await
 }

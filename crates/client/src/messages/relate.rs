@@ -51,7 +51,8 @@ pub(crate) async fn send(
     let message = build(inner, &to, id, act, &found, at_ms)?;
     let own = MessageId::generate(&mut inner.rng.fork());
     let relation = relation(act, &message, found.target, at_ms, own.as_str());
-    super::send_as(inner, &to, own, &message, relation).await
+    let beside = relation.map_or(super::Beside::Nothing, super::Beside::Relation);
+    super::send_as(inner, &to, own, &message, beside).await
 }
 
 async fn find(inner: &Arc<Inner>, to: &Jid, id: &MessageId) -> Result<Found, Error> {

@@ -128,6 +128,7 @@ impl Session {
         tokio::spawn(Arc::clone(self).supervise());
         self.spawn(keepalive::run);
         self.spawn(crate::messages::outbox::run);
+        self.spawn(crate::media::uploads::run);
         self.spawn(crate::receipts::run);
         self.spawn(crate::typing::run);
         self.spawn(crate::account::after_active);

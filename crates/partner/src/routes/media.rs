@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::store::{Deleted, MediaRow, Resumable, UploadRow};
 
 pub(super) const STORAGE_REFERENCE: HeaderName = HeaderName::from_static("storage-reference");
+const DOWNLOAD_PATH: HeaderName = HeaderName::from_static("download-path");
 
 pub(super) async fn put(
     State(app): State<Arc<App>>,
@@ -127,11 +128,16 @@ pub(super) fn failed(cause: UploadError) -> Problem {
     }
 }
 
+/// Where WhatsApp finds an object.
+fn download_path(integrator: IntegratorId, row: &MediaRow) -> String {
+    format!("/interop/whatsapp/download/{integrator}/{}/", row.reference)
+}
+
 /// An object as its owner sees it.
 pub(super) fn described(integrator: IntegratorId, row: &MediaRow) -> Value {
     json!({
         "storage_reference": row.reference,
-        "download_path": format!("/interop/whatsapp/download/{integrator}/{}/", row.reference),
+        "download_path": download_path(integrator, row),
         "size": row.size,
         "sha256": row.sha256,
         "expires_at": rfc3339(row.expires_at / 1000),
@@ -152,7 +158,9 @@ pub(super) async fn head(
     let found =
         app.store.media_by_hash(&user.user_id, &hash, app.hosting.now()).await.map_err(unavailable)?;
     let row = found.ok_or(Problem::NotFound)?;
-    Ok((StatusCode::OK, HeaderMap::from_iter(reference_header(&row))).into_response())
+    let path =
+        HeaderValue::try_from(download_path(app.integrator, &row)).ok().map(|path| (DOWNLOAD_PATH, path));
+    Ok((StatusCode::OK, HeaderMap::from_iter(reference_header(&row).into_iter().chain(path))).into_response())
 }
 
 pub(super) async fn delete(

@@ -56,6 +56,40 @@ pub fn file(kind: Kind, media: &Media<'_>) -> Option<Message> {
     Some(message)
 }
 
+/// Says where the file of a message lies; whether the message has one. For messages that are made before their file is there.
+///
+/// ```
+/// use landbridge_proto::content::{Kind, Media, file, set_direct_path};
+///
+/// let mut message = file(Kind::Image, &Media::default()).unwrap();
+/// assert!(set_direct_path(&mut message, "/interop/whatsapp/download/1/AAECAwQFBgcICQoLDA0ODw/"));
+/// assert!(Media::of(&message).unwrap().direct_path.is_some());
+/// ```
+pub fn set_direct_path(message: &mut Message, path: &str) -> bool {
+    let wrapped =
+        message.document_with_caption_message.as_mut().and_then(|outer| outer.message.as_deref_mut());
+    let message = match wrapped {
+        Some(wrapped) => return set_direct_path(wrapped, path),
+        None => message,
+    };
+    let video = message.video_message.as_mut().or(message.ptv_message.as_mut());
+    let slot = if let Some(video) = video {
+        &mut video.direct_path
+    } else if let Some(image) = &mut message.image_message {
+        &mut image.direct_path
+    } else if let Some(audio) = &mut message.audio_message {
+        &mut audio.direct_path
+    } else if let Some(document) = &mut message.document_message {
+        &mut document.direct_path
+    } else if let Some(sticker) = &mut message.sticker_message {
+        &mut sticker.direct_path
+    } else {
+        return false;
+    };
+    *slot = Some(path.to_owned());
+    true
+}
+
 fn image(media: &Media<'_>) -> ImageMessage {
     ImageMessage {
         caption: media.caption.map(str::to_owned),

@@ -22,7 +22,7 @@ mod stanza;
 
 pub use amend::amend;
 pub use compose::{Quote, edit, ephemeral_setting, react, reply, revoke, sender_key, text, unreact};
-pub use file::file;
+pub use file::{file, set_direct_path};
 pub use kind::Kind;
 pub use limits::{Chat, Context, Encryption, Limits};
 pub use media::Media;

@@ -15,7 +15,7 @@ use landbridge_media::{
 use landbridge_stanza::profile::MediaProfile;
 use landbridge_transport::{HttpClient, HttpLimits, serve};
 
-use super::super::spool::{Order, Spool};
+use super::super::spool::{Berth, Order, Spool, SpoolFile};
 use super::super::{HttpDownloader, HttpUploader};
 
 const REFERENCE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
@@ -30,11 +30,13 @@ fn client() -> HttpClient {
     HttpClient::builder().build().unwrap()
 }
 
-fn spool(length: usize) -> Spool {
+fn spool(length: usize) -> (SpoolFile, [u8; 32]) {
     let order =
         Order { kind: MediaKind::Document, key: MediaKey::from_bytes(&[5; 32]).unwrap(), limit: u64::MAX };
     let plain: Vec<u8> = (0..length).map(|n| (n / 5) as u8).collect();
-    Spool::fill(&order, &plain[..], &std::env::temp_dir(), &false.into(), |_| {}).unwrap()
+    let spool = Spool::fill(&order, &plain[..], Berth::Nameless, &false.into(), |_| {}).unwrap();
+    let plain = spool.sealed.file_sha256;
+    (spool.keep(), plain)
 }
 
 /// The upload half of a partner's server.
@@ -117,7 +119,7 @@ impl Partner {
     }
 }
 
-async fn upload(partner: &Arc<Partner>, session: &str, file: &Spool) -> Result<String, TransferError> {
+async fn upload(partner: &Arc<Partner>, session: &str, file: &SpoolFile) -> Result<String, TransferError> {
     let router = partner.router().layer(axum::extract::DefaultBodyLimit::disable());
     let uploader = HttpUploader::new(client(), start(router).await, session);
     uploader.upload(file, &|_| {}).await.map(|path| path.as_str().to_owned())
@@ -125,7 +127,7 @@ async fn upload(partner: &Arc<Partner>, session: &str, file: &Spool) -> Result<S
 
 #[tokio::test]
 async fn small_files_go_in_one_request() {
-    let (partner, file) = (Arc::new(Partner::default()), spool(10_000));
+    let (partner, file) = (Arc::new(Partner::default()), spool(10_000).0);
     let path = upload(&partner, "session-of-alice", &file).await.unwrap();
     assert_eq!(path, format!("/interop/whatsapp/download/7/{REFERENCE}/"));
     assert_eq!(partner.stored.lock().unwrap().len() as u64, file.length());
@@ -136,7 +138,7 @@ async fn small_files_go_in_one_request() {
 #[tokio::test]
 async fn large_files_go_in_pieces_and_an_answer_that_is_lost_costs_none() {
     let partner = Arc::new(Partner { trouble_at: 2, ..Partner::default() });
-    let file = spool(3_500_000);
+    let (file, plain) = spool(3_500_000);
     upload(&partner, "session-of-alice", &file).await.unwrap();
     let stored = partner.stored.lock().unwrap().clone();
     assert_eq!(stored.len() as u64, file.length());
@@ -145,7 +147,7 @@ async fn large_files_go_in_pieces_and_an_answer_that_is_lost_costs_none() {
         MediaKey::from_bytes(&[5; 32]).unwrap(),
         u64::MAX,
     );
-    let expected = expected.with_sha256(file.sealed.file_sha256).with_enc_sha256(*file.sha256());
+    let expected = expected.with_sha256(plain).with_enc_sha256(*file.sha256());
     assert_eq!(decrypt(&expected, &stored).unwrap().len(), 3_500_000);
     assert_eq!(partner.patches.load(Ordering::SeqCst), 4, "no piece was sent twice");
     assert_eq!(partner.creations.load(Ordering::SeqCst), 1);
@@ -159,7 +161,7 @@ async fn a_session_is_not_taken_elsewhere() {
         let answer = move || async move { (StatusCode::CREATED, [(header::LOCATION, place)]) };
         let router = Router::new().route("/v1/uploads", post(answer));
         let uploader = HttpUploader::new(client(), start(router).await, "session-of-alice");
-        let failed = uploader.upload(&spool(2_000_000), &|_| {}).await.unwrap_err();
+        let failed = uploader.upload(&spool(2_000_000).0, &|_| {}).await.unwrap_err();
         assert!(matches!(failed, TransferError::Malformed { .. }), "{place}: {failed:?}");
     }
 }

@@ -240,7 +240,7 @@ fn put_media() -> Value {
 fn head_media_by_hash() -> Value {
     Operation::new("headMediaByHash", "Whether the caller has stored a file, and its reference")
         .parameter("hash", "path", EXAMPLE_DIGEST)
-        .empty(200, "`Storage-Reference` names it")
+        .empty(200, "`Storage-Reference` names it, `Download-Path` is where WhatsApp finds it")
         .security("session", &SESSION)
         .problems(&[404])
         .done()
