@@ -74,6 +74,7 @@ async fn give_up(
     };
     let tell = move |ended: &mut Option<String>| {
         let Some(spool) = ended else { return };
+        owner.uploads.stop(&name);
         owner.uploads.ended(&name, spool);
         if let Some(event) = told {
             owner.events.push(event);

@@ -92,6 +92,7 @@ impl Uploads {
             };
             inner.vault.read(step).await
         };
-        self.swept.get_or_try_init(|| sweep).await.map(|()| ())
+        self.swept.get_or_try_init(|| sweep).await?;
+        Ok(())
     }
 }

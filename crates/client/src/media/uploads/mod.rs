@@ -96,11 +96,16 @@ impl Uploads {
         (live.transferred.load(Ordering::Relaxed), waits)
     }
 
-    /// The upload has ended in the store: what was kept for it goes.
-    pub(crate) fn ended(&self, name: &Name, spool: &str) {
-        if let Some(live) = self.lives().remove(name) {
+    /// The upload was given up: whoever works on it stops. Not for one that goes on to its message, which has more to do.
+    fn stop(&self, name: &Name) {
+        if let Some(live) = self.lives().get(name) {
             live.stop.notify_one();
         }
+    }
+
+    /// The upload has ended in the store: what was kept for it goes.
+    pub(crate) fn ended(&self, name: &Name, spool: &str) {
+        self.lives().remove(name);
         self.remove(spool);
     }
 
