@@ -73,6 +73,8 @@ impl World {
             dev_users: [(SESSION.to_owned(), "alice".to_owned())].into(),
             insecure_dev_auth: true,
             media,
+            // Each life of a client asks for one.
+            tokens_per_hour: u32::MAX,
             ..PartnerConfig::default()
         })
         .await
