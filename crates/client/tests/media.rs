@@ -14,7 +14,7 @@ use landbridge::media::{
     Files, HttpDownloader, HttpUploader, MediaError, MediaKind, OutgoingFile, Progress, TransferError,
     encrypted_length,
 };
-use landbridge::stanza::MessageId;
+use landbridge::stanza::{MessageId, Profile};
 use landbridge::store::{MemoryStore, OutState};
 use landbridge::transport::HttpClient;
 use landbridge::wire::Jid;
@@ -23,6 +23,7 @@ use landbridge_partner::{Partner, PartnerConfig};
 use landbridge_sandbox::events::EventKind;
 use landbridge_sandbox::faults::{Fault, Probability};
 use landbridge_sandbox::{PhoneFile, Sandbox, SandboxConfig};
+use tokio::sync::watch;
 
 const BOB: &str = "14155551001";
 const SESSION: &str = "session-of-alice";
@@ -244,4 +245,101 @@ async fn what_cannot_be_sent_is_said_and_may_be_tried_again() {
     let none = Files::new(other.build().unwrap());
     let none = none.send_image(&bob, OutgoingFile::new(bytes(9), "image/png")).await.unwrap_err();
     assert!(matches!(none, MediaError::Setup { what: "uploader" }), "{none:?}");
+}
+
+/// Collects how far a file has got, and tells when it has got so far.
+fn watched() -> (impl Fn(Progress) + Send + Sync, watch::Receiver<Vec<u64>>) {
+    let (seen, watcher) = watch::channel(Vec::new());
+    let note = move |step| {
+        if let Progress::Transferred { bytes, .. } = step {
+            seen.send_modify(|seen: &mut Vec<u64>| seen.push(bytes));
+        }
+    };
+    (note, watcher)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_media_server_is_waited_for_and_left_at_any_time() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("note.ogg");
+    let note = PhoneFile {
+        kind: MediaKind::Ptt,
+        mimetype: "audio/ogg; codecs=opus".to_owned(),
+        bytes: bytes(4_000),
+        ..PhoneFile::default()
+    };
+    world.sandbox.handle().phone_send_file(BOB, "alice", &note).unwrap();
+    let message = world.message().await;
+    let attachment = world.files.attachment(&message).unwrap().expect("a file");
+
+    // Given up in the middle.
+    world.once(Fault::MediaSlow);
+    let (progress, mut seen) = watched();
+    tokio::select! {
+        done = attachment.save(&target, progress) => panic!("it is not slow: {done:?}"),
+        enough = seen.wait_for(|seen| seen.last().is_some_and(|bytes| *bytes > 1_024)) => drop(enough.unwrap()),
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left of it");
+
+    // Waited for, and cut once: it goes on where it was.
+    world.once(Fault::MediaSlow);
+    world.once(Fault::MediaShort);
+    let (progress, seen) = watched();
+    let saved = attachment.save(&target, progress).await.unwrap();
+    assert_eq!((saved.file_length, std::fs::read(&target).unwrap()), (4_000, note.bytes.clone()));
+    let seen = seen.borrow().clone();
+    assert!(seen.is_sorted(), "something came twice: {seen:?}");
+    assert_eq!(seen.last().copied(), encrypted_length(4_000));
+    let faults = world.sandbox.handle().events(0);
+    let injected =
+        faults.iter().filter(|event| matches!(event.kind, EventKind::FaultInjected { .. })).count();
+    assert_eq!(injected, 3, "two that were slow, one that was cut");
+
+    world.once(Fault::MediaSlow);
+    let (progress, seen) = watched();
+    attachment.save(&target, progress).await.unwrap();
+    assert!(seen.borrow().len() >= 4, "it comes in pieces: {:?}", seen.borrow());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_file_is_not_to_be_had_is_said() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("picture.jpg");
+    let always = |fault, times| world.sandbox.handle().set_fault(fault, Probability::ALWAYS, Some(times));
+    let picture = PhoneFile {
+        kind: MediaKind::Image,
+        mimetype: "image/jpeg".to_owned(),
+        bytes: bytes(50_000),
+        ..PhoneFile::default()
+    };
+    world.sandbox.handle().phone_send_file(BOB, "alice", &picture).unwrap();
+    always(Fault::MediaDamaged, 2);
+    let message = world.message().await;
+    let attachment = world.files.attachment(&message).unwrap().expect("a file");
+    let damaged = attachment.save(&target, |_| {}).await.unwrap_err();
+    assert!(matches!(damaged, MediaError::Damaged { .. }), "{damaged:?}");
+    world.once(Fault::MediaGone);
+    let gone = attachment.save(&target, |_| {}).await.unwrap_err();
+    assert!(matches!(gone, MediaError::Gone { source: TransferError::Gone { status: 404 } }), "{gone:?}");
+
+    // A client with less patience, within two limits.
+    let strict = |limit| {
+        let mut profile = Profile::default();
+        (profile.media.tries, profile.media.max_image_bytes) = (1, limit);
+        let builder = Client::builder().store(MemoryStore::new()).profile(profile);
+        let client = builder.endpoint("127.0.0.1:1").token_source(FixedToken::new("t")).build().unwrap();
+        let http = HttpClient::builder().build().unwrap();
+        Files::new(client).downloader(HttpDownloader::new(http).base(world.sandbox.media_url()))
+    };
+    let large = strict(49_999).attachment(&message).unwrap_err();
+    assert!(matches!(large, MediaError::TooLarge { limit: 49_999 }), "{large:?}");
+    let attachment = strict(50_000).attachment(&message).unwrap().expect("a file");
+    assert_eq!(attachment.bytes().await.unwrap(), picture.bytes);
+    world.sandbox.shutdown().await;
+    let network = attachment.save(&target, |_| {}).await.unwrap_err();
+    let lost = matches!(network, MediaError::Transfer { source: TransferError::Network { .. } });
+    assert!(lost, "{network:?}");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
