@@ -289,7 +289,8 @@ impl Postgres {
     /// The directory is named in the host's place: a socket and no address.
     fn url_of(&self, database: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
-        format!("postgresql://{ACCOUNT}@{host}:{}/{database}", self.port.unwrap_or(PORT))
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("postgresql://{ACCOUNT}@{host}{port}/{database}")
     }
 
     fn command(&self, program: &'static str) -> Command {
