@@ -162,6 +162,13 @@ pub trait WakeQueue: Send + Sync {
     /// [`StoreError`].
     async fn push(&self, user_id: &str, now: u64, bound: u64) -> Result<Pushed, StoreError>;
 
+    /// Whether a push at `now` would change nothing: one for the same user is stored, and whatever becomes of it is sent
+    /// after this call. Answered from memory; when in doubt, `false`.
+    fn is_promised(&self, user_id: &str, now: u64) -> bool {
+        let _ = (user_id, now);
+        false
+    }
+
     /// Turns up to `limit` due pushes into deliveries and drops what has expired. `items` is how many users were
     /// fanned out.
     ///

@@ -29,6 +29,7 @@ macro_rules! store_conformance {
             targets_are_kept_per_device
             a_user_has_so_many_targets
             the_first_push_is_due_at_once_and_the_others_are_merged
+            a_promise_is_kept
             the_queue_is_bounded
             a_taken_delivery_is_nobody_elses
             kinds_do_not_see_each_other
@@ -150,6 +151,31 @@ pub async fn the_first_push_is_due_at_once_and_the_others_are_merged(store: &dyn
     }
     assert_eq!(store.depth().await.expect(DONE), 0);
     assert_eq!(push(store, "1", T + 3 * WINDOW_MS).await, Pushed::Queued, "the window is over");
+}
+
+/// A push that is answered from memory has its wake-up; a store that never promises may do that, too.
+pub async fn a_promise_is_kept(store: &dyn Store) {
+    user(store, "1", &fcm("a")).await;
+    assert!(!store.is_promised("1", T), "nothing is stored");
+    push(store, "1", T).await;
+    for delivery in take(store, T).await {
+        settle(store, &delivery, Settlement::Done).await;
+    }
+    assert!(!store.is_promised("1", T + 1), "the first one has been sent");
+    push(store, "1", T + 1).await;
+    for now in [T + 2, T + WINDOW_MS - 1, T + WINDOW_MS] {
+        if store.is_promised("1", now) {
+            assert_eq!(push(store, "1", now).await, Pushed::Coalesced);
+        }
+    }
+    assert!(!store.is_promised("2", T + 2), "another user's");
+    let late = T + 1 + WAKE_LIFE_MS;
+    assert!(!store.is_promised("1", late), "what is dropped by then is no promise");
+    assert_eq!(take(store, T + WINDOW_MS).await.len(), 1);
+    assert!(!store.is_promised("1", T + WINDOW_MS), "it may have been sent");
+    push(store, "1", T + WINDOW_MS).await;
+    store.forget_user("1").await.expect(DONE);
+    assert!(!store.is_promised("1", T + WINDOW_MS), "a user who has gone");
 }
 
 /// A user who waits already takes no more room.

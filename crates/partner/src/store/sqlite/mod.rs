@@ -2,6 +2,7 @@
 
 mod media;
 mod users;
+mod waiting;
 mod wakes;
 mod writer;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use thiserror::Error;
 
+use waiting::Waiting;
 use writer::Writer;
 
 /// Written into the file's header, so that some other program's database is not taken for ours: "LBpt".
@@ -21,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_wakes.sql"),
     include_str!("../../../migrations/0002_media.sql"),
     include_str!("../../../migrations/0003_upload_leases.sql"),
+    include_str!("../../../migrations/0004_waiting.sql"),
 ];
 
 /// How long to wait for another process that is just closing the same file.
@@ -98,12 +101,13 @@ impl SqliteStore {
         // the file was locked just now.
         connection
             .execute_batch(
-                "UPDATE deliveries SET leased_until = 0 WHERE leased_until > 0;
+                "UPDATE deliveries SET due_at = 0, leased_until = 0 WHERE leased_until > 0;
                  UPDATE uploads SET leased_until = 0 WHERE leased_until > 0;
                  UPDATE uploads SET expires_at = 0 WHERE resumable = 0;",
             )
             .map_err(|cause| failed(cause.into()))?;
-        let writer = Writer::start(connection).map_err(|cause| failed(cause.into()))?;
+        let waiting = Waiting::load(&connection).map_err(|cause| failed(cause.into()))?;
+        let writer = Writer::start(connection, waiting).map_err(|cause| failed(cause.into()))?;
         Ok(Self { writer })
     }
 }

@@ -40,13 +40,14 @@ impl Users for SqliteStore {
         let user_id = user_id.to_owned();
         self.writer
             .call(move |db| {
-                for table in ["users", "wake_targets", "wakes", "wake_windows", "deliveries"] {
+                for table in ["users", "wake_targets", "wakes", "deliveries"] {
                     db.execute(&format!("DELETE FROM {table} WHERE user_id = ?1"), [&user_id])?;
                 }
                 // Their rows go when their bytes are gone.
                 for table in ["media", "uploads"] {
                     db.execute(&format!("UPDATE {table} SET expires_at = 0 WHERE user_id = ?1"), [&user_id])?;
                 }
+                db.set(user_id.into(), None);
                 Ok(())
             })
             .await

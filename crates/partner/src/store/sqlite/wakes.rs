@@ -1,8 +1,12 @@
 //! Accepted pushes on their way to devices.
 
-use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+
+use super::waiting::{Entry, Wake};
+use super::writer::Tx;
 use super::{SqliteStore, int, uint};
 use crate::store::{Counted, Due, Pushed, Settlement, StoreError, WAKE_LIFE_MS, WINDOW_MS, WakeQueue};
 use crate::wake::{Delivery, WakeKind, WakeTarget, new_wake_id};
@@ -10,12 +14,21 @@ use crate::wake::{Delivery, WakeKind, WakeTarget, new_wake_id};
 #[async_trait]
 impl WakeQueue for SqliteStore {
     async fn push(&self, user_id: &str, now: u64, bound: u64) -> Result<Pushed, StoreError> {
-        let user_id = user_id.to_owned();
-        self.writer.call(move |db| push(db, &user_id, now, bound)).await
+        if self.is_promised(user_id, now) {
+            return Ok(Pushed::Coalesced);
+        }
+        self.writer.push(user_id, now, bound).await
+    }
+
+    fn is_promised(&self, user_id: &str, now: u64) -> bool {
+        // Who fans out changes this before anybody can take what came of it, so that a wake-up that is still here is
+        // sent after this push.
+        let entry = self.writer.waiting().get(user_id);
+        entry.and_then(|entry| entry.wake).is_some_and(|wake| wake.stands_for(now))
     }
 
     async fn fan_out(&self, now: u64, limit: u32) -> Result<Due<u32>, StoreError> {
-        self.writer.call(move |db| fan_out(db, now, limit)).await
+        self.writer.call(move |tx| fan_out(tx, now, limit)).await
     }
 
     async fn take(
@@ -37,10 +50,10 @@ impl WakeQueue for SqliteStore {
         let (user_id, device) = (user_id.to_owned(), device.to_owned());
         self.writer
             .call(move |db| {
+                // What another sender has taken stays taken.
                 db.prepare_cached(
-                    "UPDATE deliveries SET due_at = min(due_at, ?3),
-                         leased_until = CASE kind WHEN ?4 THEN 0 ELSE leased_until END
-                     WHERE user_id = ?1 AND device = ?2",
+                    "UPDATE deliveries SET due_at = min(due_at, ?3), leased_until = 0
+                     WHERE user_id = ?1 AND device = ?2 AND (leased_until <= ?3 OR kind = ?4)",
                 )?
                 .execute(params![user_id, device, int(now), WakeKind::Socket.as_str()])?;
                 Ok(())
@@ -49,73 +62,76 @@ impl WakeQueue for SqliteStore {
     }
 
     async fn depth(&self) -> Result<u64, StoreError> {
-        self.writer.call(depth).await
+        self.writer.call(|tx| tx.depth()).await
     }
 }
 
-fn depth(db: &Connection) -> rusqlite::Result<u64> {
-    db.prepare_cached("SELECT n FROM depth")?.query_row([], |row| row.get(0)).map(uint)
-}
-
-fn push(db: &Connection, user_id: &str, now: u64, bound: u64) -> rusqlite::Result<Pushed> {
-    let expires = int(now + WAKE_LIFE_MS);
-    let waiting = db
-        .prepare_cached("UPDATE wakes SET expires_at = ?2 WHERE user_id = ?1")?
-        .execute(params![user_id, expires])?;
-    if waiting > 0 {
+/// One statement at most, so that a failure changes nothing.
+pub(super) fn push(tx: &mut Tx<'_>, user_id: &Arc<str>, now: u64, bound: u64) -> rusqlite::Result<Pushed> {
+    let expires_at = now + WAKE_LIFE_MS;
+    let known = tx.entry(user_id);
+    if let Some(Entry { wake: Some(wake), merged_until }) = known {
+        if !wake.stands_for(now) {
+            tx.prepare_cached("UPDATE wakes SET expires_at = ?2 WHERE user_id = ?1")?
+                .execute(params![user_id, int(expires_at)])?;
+            let wake = Wake { expires_at, ..wake };
+            tx.set(Arc::clone(user_id), Some(Entry { wake: Some(wake), merged_until }));
+        }
         return Ok(Pushed::Coalesced);
     }
-    if depth(db)? >= bound {
+    if tx.depth()? >= bound {
         return Ok(Pushed::Full);
     }
-    let window: Option<i64> = db
-        .prepare_cached("SELECT ends_at FROM wake_windows WHERE user_id = ?1")?
-        .query_row([user_id], |row| row.get(0))
-        .optional()?;
-    // A window that ends too far ahead is one from before the clock was set back.
-    let open = window.map(uint).filter(|end| *end > now && *end <= now + 2 * WINDOW_MS);
-    let due = open.unwrap_or(now);
-    db.prepare_cached("INSERT INTO wakes VALUES (?1, ?2, ?3)")?.execute(params![
+    let open = known.and_then(|known| known.window(now));
+    let due_at = open.unwrap_or(now);
+    tx.prepare_cached("INSERT INTO wakes VALUES (?1, ?2, ?3)")?.execute(params![
         user_id,
-        int(due),
-        expires
+        int(due_at),
+        int(expires_at)
     ])?;
-    db.prepare_cached("INSERT OR REPLACE INTO wake_windows VALUES (?1, ?2)")?
-        .execute(params![user_id, int(due + WINDOW_MS)])?;
+    let entry = Entry { wake: Some(Wake { due_at, expires_at }), merged_until: due_at + WINDOW_MS };
+    tx.set(Arc::clone(user_id), Some(entry));
     Ok(if open.is_some() { Pushed::Coalesced } else { Pushed::Queued })
 }
 
-fn fan_out(db: &Connection, now: u64, limit: u32) -> rusqlite::Result<Due<u32>> {
-    for expired in [
-        "DELETE FROM deliveries WHERE expires_at <= ?1",
-        "DELETE FROM wakes WHERE expires_at <= ?1",
-        "DELETE FROM wake_windows WHERE ends_at <= ?1",
-    ] {
-        db.prepare_cached(expired)?.execute([int(now)])?;
-    }
-    let due: Vec<(String, i64)> = db
-        .prepare_cached("SELECT user_id, expires_at FROM wakes WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2")?
-        .query_map(params![int(now), limit], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (user_id, expires_at) in &due {
-        let targets: Vec<(String, String)> = db
-            .prepare_cached("SELECT device, kind FROM wake_targets WHERE user_id = ?1")?
-            .query_map([user_id], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        let wake_id = new_wake_id();
-        for (device, kind) in targets {
+fn fan_out(tx: &mut Tx<'_>, now: u64, limit: u32) -> rusqlite::Result<Due<u32>> {
+    tx.prepare_cached("DELETE FROM deliveries WHERE expires_at <= ?1")?.execute([int(now)])?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let due = tx.on_disk().due(now);
+    // What this very transaction has changed is not due any more.
+    let due = due.filter_map(|user_id| Some((user_id, tx.entry(user_id)?.wake?, tx.entry(user_id)?)));
+    let due: Vec<_> =
+        due.take(limit).map(|(user_id, wake, entry)| (Arc::clone(user_id), wake, entry)).collect();
+    let mut items = 0;
+    for (user_id, wake, _) in &due {
+        if wake.expires_at > now {
             // What already waits for a device, or is just being sent, becomes this one and keeps its place.
-            db.prepare_cached(
-                "INSERT INTO deliveries VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, 0)
-                 ON CONFLICT DO UPDATE SET wake_id = ?4, expires_at = ?6",
+            tx.prepare_cached(
+                "INSERT INTO deliveries
+                 SELECT user_id, device, kind, ?2, 0, ?3, ?4, 0 FROM wake_targets WHERE user_id = ?1
+                 ON CONFLICT DO UPDATE SET wake_id = excluded.wake_id, expires_at = excluded.expires_at",
             )?
-            .execute(params![user_id, device, kind, wake_id, int(now), expires_at])?;
+            .execute(params![user_id, new_wake_id(), int(now), int(wake.expires_at)])?;
+            items += 1;
         }
-        db.prepare_cached("DELETE FROM wakes WHERE user_id = ?1")?.execute([user_id])?;
+        tx.prepare_cached("DELETE FROM wakes WHERE user_id = ?1")?.execute([user_id])?;
     }
-    let next: Option<i64> =
-        db.prepare_cached("SELECT min(due_at) FROM wakes")?.query_row([], |row| row.get(0))?;
-    Ok(Due { items: u32::try_from(due.len()).unwrap_or(u32::MAX), next: next.map(uint) })
+    let closed = tx.on_disk().closed(now);
+    let closed: Vec<_> = closed.filter(|user_id| !tx.is_changed(user_id)).cloned().collect();
+    for user_id in closed {
+        tx.set(user_id, None);
+    }
+    for (user_id, _, entry) in due {
+        tx.set(user_id, Some(Entry { wake: None, ..entry }));
+    }
+    Ok(Due { items, next: next_due(tx) })
+}
+
+/// When the next push is to be fanned out.
+fn next_due(tx: &Tx<'_>) -> Option<u64> {
+    let on_disk = tx.on_disk().in_order().find(|(_, user_id)| !tx.is_changed(user_id)).map(|(at, _)| *at);
+    let changed = tx.changes().filter_map(|(_, entry)| Some(entry.as_ref()?.wake?.due_at)).min();
+    on_disk.into_iter().chain(changed).min()
 }
 
 fn take(
@@ -125,11 +141,12 @@ fn take(
     lease_ends: u64,
     limit: u32,
 ) -> rusqlite::Result<Due<Vec<Delivery>>> {
+    db.prepare_cached("DELETE FROM deliveries WHERE expires_at <= ?1")?.execute([int(now)])?;
     let rows: Vec<(Delivery, String)> = db
         .prepare_cached(
             "SELECT user_id, device, wake_id, attempt, address, updated_at
              FROM deliveries JOIN wake_targets USING (user_id, device)
-             WHERE deliveries.kind = ?1 AND due_at <= ?2 AND leased_until <= ?2 AND expires_at > ?2
+             WHERE deliveries.kind = ?1 AND due_at <= ?2
              ORDER BY due_at LIMIT ?3",
         )?
         .query_map(params![kind.as_str(), int(now), limit], |row| {
@@ -153,13 +170,15 @@ fn take(
                 .execute(params![delivery.user_id, delivery.device])?;
             continue;
         };
-        db.prepare_cached("UPDATE deliveries SET leased_until = ?3 WHERE user_id = ?1 AND device = ?2")?
-            .execute(params![delivery.user_id, delivery.device, int(lease_ends)])?;
+        db.prepare_cached(
+            "UPDATE deliveries SET due_at = ?3, leased_until = ?3 WHERE user_id = ?1 AND device = ?2",
+        )?
+        .execute(params![delivery.user_id, delivery.device, int(lease_ends)])?;
         delivery.target = target;
         items.push(delivery);
     }
     let next: Option<i64> = db
-        .prepare_cached("SELECT min(max(due_at, leased_until)) FROM deliveries WHERE kind = ?1")?
+        .prepare_cached("SELECT min(due_at) FROM deliveries WHERE kind = ?1")?
         .query_row([kind.as_str()], |row| row.get(0))?;
     Ok(Due { items, next: next.map(uint) })
 }
@@ -183,7 +202,7 @@ fn settle(db: &Connection, delivery: &Delivery, settlement: Settlement) -> rusql
         Settlement::Gone => 0,
         Settlement::Retry { at, counted } => db
             .prepare_cached(
-                "UPDATE deliveries SET due_at = ?3, attempt = attempt + ?4
+                "UPDATE deliveries SET due_at = ?3, leased_until = 0, attempt = attempt + ?4
                  WHERE user_id = ?1 AND device = ?2 AND leased_until = ?5",
             )?
             .execute(params![
@@ -194,9 +213,10 @@ fn settle(db: &Connection, delivery: &Delivery, settlement: Settlement) -> rusql
                 int(*lease_ends)
             ])?,
     };
-    // If the row is still there, it is a later push's, or waits for its next attempt.
+    // If the row is still taken, it is a later push's by now, or its device has another address: due at once.
     db.prepare_cached(
-        "UPDATE deliveries SET leased_until = 0 WHERE user_id = ?1 AND device = ?2 AND leased_until = ?3",
+        "UPDATE deliveries SET due_at = 0, leased_until = 0
+         WHERE user_id = ?1 AND device = ?2 AND leased_until = ?3",
     )?
     .execute(params![user_id, device, int(*lease_ends)])?;
     Ok(())

@@ -1,36 +1,125 @@
 //! One thread that owns the database. What is asked of it at the same time goes into one transaction, so that a hundred
 //! pushes cost one synchronisation of the disk and not a hundred.
 
+use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::store::StoreError;
+use super::waiting::{Entry, Waiting};
+use super::{uint, wakes};
+use crate::store::{Pushed, StoreError};
 
 /// What may wait for the thread.
 const QUEUE: usize = 4096;
 /// What goes into one transaction at most.
 const BATCH: usize = 256;
 
+/// The transaction of a batch.
+pub(super) struct Tx<'a> {
+    db: &'a Connection,
+    waiting: &'a Waiting,
+    /// What becomes of `waiting` when this is committed.
+    changes: HashMap<Arc<str>, Option<Entry>>,
+    /// Wake-ups more than on disk.
+    more: i64,
+    /// Rows of `deliveries`, if they were asked for and no job has run since that may have changed them.
+    deliveries: Option<u64>,
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.db
+    }
+}
+
+impl Tx<'_> {
+    /// What is known of a user, this transaction's changes included.
+    pub(super) fn entry(&self, user_id: &str) -> Option<Entry> {
+        match self.changes.get(user_id) {
+            Some(changed) => *changed,
+            None => self.waiting.get(user_id),
+        }
+    }
+
+    /// Changes what is known of a user. To be called last in a job, when nothing can fail any more.
+    pub(super) fn set(&mut self, user_id: Arc<str>, entry: Option<Entry>) {
+        let wakes = |entry: Option<Entry>| i64::from(entry.is_some_and(|entry| entry.wake.is_some()));
+        self.more += wakes(entry) - wakes(self.entry(&user_id));
+        self.changes.insert(user_id, entry);
+    }
+
+    /// What is on disk.
+    pub(super) fn on_disk(&self) -> &Waiting {
+        self.waiting
+    }
+
+    /// Whether this transaction has changed what is known of a user.
+    pub(super) fn is_changed(&self, user_id: &str) -> bool {
+        self.changes.contains_key(user_id)
+    }
+
+    /// What is not, yet.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&Arc<str>, &Option<Entry>)> {
+        self.changes.iter()
+    }
+
+    /// How many rows wait.
+    pub(super) fn depth(&mut self) -> rusqlite::Result<u64> {
+        let deliveries = match self.deliveries {
+            Some(deliveries) => deliveries,
+            None => {
+                let n = self.db.prepare_cached("SELECT n FROM depth")?.query_row([], |row| row.get(0))?;
+                *self.deliveries.insert(uint(n))
+            }
+        };
+        Ok((self.waiting.count() + deliveries).saturating_add_signed(self.more))
+    }
+}
+
 /// Works inside the batch's transaction, if there is one, and gives what to do once that has ended.
-type Job = Box<dyn FnOnce(Option<&Connection>) -> Finish + Send>;
+type Work = Box<dyn FnOnce(Option<&mut Tx<'_>>) -> Finish + Send>;
 /// Told whether the transaction was committed.
-type Finish = Box<dyn FnOnce(Result<(), String>) + Send>;
+type Finish = Box<dyn FnOnce(&Result<(), String>) + Send>;
+
+enum Job {
+    Any(Work),
+    /// The one that there are many of: a single statement, that needs no savepoint.
+    Push {
+        user_id: Arc<str>,
+        now: u64,
+        bound: u64,
+        answer: oneshot::Sender<Result<Pushed, StoreError>>,
+    },
+}
 
 /// The way to the thread. The last clone to go ends it.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: SyncSender<Job>,
+    waiting: Arc<RwLock<Waiting>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel(QUEUE);
+    pub(super) fn start(connection: Connection, waiting: Waiting) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel(QUEUE);
+        let waiting = Arc::new(RwLock::new(waiting));
+        let known = Arc::clone(&waiting);
         std::thread::Builder::new()
             .name("partner-store".to_owned())
-            .spawn(move || run(&connection, &waiting))?;
-        Ok(Self { jobs })
+            .spawn(move || run(&connection, &queue, &known))?;
+        Ok(Self { jobs, waiting })
+    }
+
+    /// What waits, as it is on disk.
+    pub(super) fn waiting(&self) -> RwLockReadGuard<'_, Waiting> {
+        // The only writer panics nowhere between two changes that belong together.
+        self.waiting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `work` in a transaction. Returns when that is on disk.
@@ -39,68 +128,149 @@ impl Writer {
     /// Dropping the future does not take the work back.
     pub(super) async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = connection.map(|connection| in_savepoint(connection, work));
+        let work: Work = Box::new(move |tx| {
+            let result = tx.map(|tx| in_savepoint(tx, work));
             Box::new(move |committed| {
-                let result = match (result, committed) {
-                    (Some(Err(cause)), _) => Err(StoreError::Failed(cause.into())),
-                    (_, Err(cause)) => Err(StoreError::Failed(cause.into())),
-                    (Some(Ok(value)), Ok(())) => Ok(value),
-                    (None, Ok(())) => Err(StoreError::Closed),
+                let result = match result {
+                    Some(result) => ended(result, committed),
+                    None => Err(StoreError::Failed(committed.clone().err().unwrap_or_default().into())),
                 };
                 // Whoever asked may have left.
                 let _ = answer.send(result);
             })
         });
+        self.send(Job::Any(work))?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Accepts a push. Returns when it is on disk.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not take it back.
+    pub(super) async fn push(&self, user_id: &str, now: u64, bound: u64) -> Result<Pushed, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Push { user_id: user_id.into(), now, bound, answer })?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn send(&self, job: Job) -> Result<(), StoreError> {
         self.jobs.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Closed,
-        })?;
-        answered.await.map_err(|_| StoreError::Closed)?
+        })
+    }
+}
+
+/// What a job's result is worth once its transaction has ended.
+fn ended<T>(result: rusqlite::Result<T>, committed: &Result<(), String>) -> Result<T, StoreError> {
+    let value = result.map_err(|cause| StoreError::Failed(cause.into()))?;
+    match committed {
+        Ok(()) => Ok(value),
+        Err(cause) => Err(StoreError::Failed(cause.clone().into())),
     }
 }
 
 /// One job's failure undoes that job and no other.
 fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    tx: &mut Tx<'_>,
+    work: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<T> {
-    connection.execute_batch("SAVEPOINT job")?;
-    let result = work(connection);
+    tx.db.execute_batch("SAVEPOINT job")?;
+    let result = work(tx);
+    tx.deliveries = None;
     let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    connection.execute_batch(end)?;
+    tx.db.execute_batch(end)?;
     result
 }
 
-fn run(connection: &Connection, waiting: &Receiver<Job>) {
-    while let Ok(first) = waiting.recv() {
-        let (finishes, outcome) = batch(connection, first, waiting);
-        for finish in finishes {
-            finish(outcome.clone());
-        }
+fn run(connection: &Connection, queue: &Receiver<Job>, waiting: &RwLock<Waiting>) {
+    while let Ok(first) = queue.recv() {
+        batch(connection, first, queue, waiting);
     }
     // What is in the log belongs into the file; if it fails, the next opening does it.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
 }
 
-/// Everything that waits in one transaction, and whether that was committed.
-fn batch(connection: &Connection, first: Job, waiting: &Receiver<Job>) -> (Vec<Finish>, Result<(), String>) {
-    if let Err(cause) = connection.execute_batch("BEGIN IMMEDIATE") {
-        tracing::error!(cause = &cause as &dyn std::error::Error, "no transaction can be begun");
-        return (vec![first(None)], Err(cause.to_string()));
+/// What has been done in a transaction and not been told.
+#[derive(Default)]
+struct Done {
+    finishes: Vec<Finish>,
+    pushes: Vec<(oneshot::Sender<Result<Pushed, StoreError>>, rusqlite::Result<Pushed>)>,
+}
+
+impl Done {
+    fn job(&mut self, job: Job, tx: &mut Tx<'_>) {
+        match job {
+            Job::Any(work) => self.finishes.push(work(Some(tx))),
+            Job::Push { user_id, now, bound, answer } => {
+                self.pushes.push((answer, wakes::push(tx, &user_id, now, bound)));
+            }
+        }
     }
-    let mut finishes = vec![first(Some(connection))];
+
+    fn len(&self) -> usize {
+        self.finishes.len() + self.pushes.len()
+    }
+
+    fn tell(self, committed: &Result<(), String>) {
+        for (answer, result) in self.pushes {
+            // Whoever asked may have left.
+            let _ = answer.send(ended(result, committed));
+        }
+        for finish in self.finishes {
+            finish(committed);
+        }
+    }
+}
+
+/// Everything in the queue in one transaction. Tells those who asked whether that was committed.
+fn batch(connection: &Connection, first: Job, queue: &Receiver<Job>, waiting: &RwLock<Waiting>) {
+    if let Err(cause) = begin(connection) {
+        let outcome = Err(cause);
+        return match first {
+            Job::Any(work) => work(None)(&outcome),
+            Job::Push { answer, .. } => drop(answer.send(ended(Ok(Pushed::Full), &outcome))),
+        };
+    }
+    let mut done = Done::default();
+    // Only this thread writes, so nobody waits for this lock.
+    let on_disk = waiting.read().unwrap_or_else(PoisonError::into_inner);
+    let mut tx = Tx { db: connection, waiting: &on_disk, changes: HashMap::new(), more: 0, deliveries: None };
+    done.job(first, &mut tx);
     // A full disk may end the transaction by itself; nothing may run outside of one.
-    while finishes.len() < BATCH
+    while done.len() < BATCH
         && !connection.is_autocommit()
-        && let Ok(job) = waiting.try_recv()
+        && let Ok(job) = queue.try_recv()
     {
-        finishes.push(job(Some(connection)));
+        done.job(job, &mut tx);
     }
-    let outcome = connection.execute_batch("COMMIT").map_err(|cause| {
+    let changes = tx.changes;
+    drop(on_disk);
+    let outcome = commit(connection);
+    if outcome.is_ok() && !changes.is_empty() {
+        let mut waiting = waiting.write().unwrap_or_else(PoisonError::into_inner);
+        for (user_id, entry) in changes {
+            waiting.set(user_id, entry);
+        }
+    }
+    done.tell(&outcome);
+}
+
+fn begin(connection: &Connection) -> Result<(), String> {
+    connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map(drop).map_err(
+        |cause| {
+            tracing::error!(cause = &cause as &dyn std::error::Error, "no transaction can be begun");
+            cause.to_string()
+        },
+    )
+}
+
+fn commit(connection: &Connection) -> Result<(), String> {
+    let outcome = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    let outcome = outcome.map(drop).map_err(|cause| {
         tracing::error!(cause = &cause as &dyn std::error::Error, "a transaction was not committed");
         cause.to_string()
     });
@@ -108,7 +278,7 @@ fn batch(connection: &Connection, first: Job, waiting: &Receiver<Job>) -> (Vec<F
         // A transaction that neither ends would swallow all that follow.
         let _ = connection.execute_batch("ROLLBACK");
     }
-    (finishes, outcome)
+    outcome
 }
 
 #[cfg(test)]
@@ -120,18 +290,18 @@ mod tests {
     async fn a_full_disk_loses_nothing_that_was_promised() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x BLOB)").unwrap();
-        let writer = Writer::start(connection).unwrap();
+        let writer = Writer::start(connection, Waiting::default()).unwrap();
         let pages = async |n: u32| {
-            let set = move |db: &Connection| db.pragma_update(None, "max_page_count", n);
+            let set = move |db: &mut Tx<'_>| db.pragma_update(None, "max_page_count", n);
             writer.call(set).await.unwrap();
         };
         let insert = async |bytes: u32| {
-            let work = move |db: &Connection| db.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes]);
+            let work = move |db: &mut Tx<'_>| db.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes]);
             writer.call(work).await
         };
         let count = async || {
             let work =
-                |db: &Connection| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u32>(0));
+                |db: &mut Tx<'_>| db.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u32>(0));
             writer.call(work).await.unwrap()
         };
         assert_eq!(insert(10).await.unwrap(), 1);
@@ -151,7 +321,7 @@ mod tests {
     async fn failures_are_ones_own() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch("CREATE TABLE t (x INTEGER UNIQUE)").unwrap();
-        let writer = Writer::start(connection).unwrap();
+        let writer = Writer::start(connection, Waiting::default()).unwrap();
         let insert = |n: i64| {
             writer.call(move |db| {
                 db.execute("INSERT INTO t VALUES (?1)", [n])?;
@@ -160,7 +330,7 @@ mod tests {
         };
         let (first, second, third) = tokio::join!(insert(2), insert(1), insert(8));
         assert!(first.is_ok() && second.is_err() && third.is_ok());
-        let sum = |db: &Connection| db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0));
+        let sum = |db: &mut Tx<'_>| db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0));
         assert_eq!(writer.call(sum).await.unwrap(), 2 + 1 + 8 + 4);
     }
 }
