@@ -51,7 +51,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome {
             Part::Codec => peers(&["codec"])?,
             Part::Noise => peers(&["noise"])?,
             Part::Signal => peers(&["signal"])?,
-            Part::Media => example("landbridge-media", "speed")?,
+            Part::Media => example("landbridge-media", "media_speed")?,
             Part::Crypto => peers(&["crypto"])?,
             Part::Facade => peers(&["facade"])?,
             Part::EndToEnd => example("landbridge-cli", "round_trips")?,

@@ -1,12 +1,15 @@
 //! Reading the bodies of requests.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Bytes, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -15,19 +18,44 @@ use crate::problem::Problem;
 const TIME: Duration = Duration::from_secs(5);
 
 /// A body of at most `max` bytes.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Problem> {
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, max: usize) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     // A length that is announced is refused before a byte of it is read.
     if announced(headers).is_some_and(|length| length > max as u64) {
         return Err(Problem::TooLarge);
     }
-    match tokio::time::timeout(TIME, axum::body::to_bytes(body, max)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(cause)) if cause.source().is_some_and(|cause| cause.is::<LengthLimitError>()) => {
-            Err(Problem::TooLarge)
-        }
-        Ok(Err(_)) => Err(Problem::BadRequest("the body could not be read")),
-        Err(_) => Err(Problem::Timeout),
+    let mut whole = pin!(Limited::new(body, max).collect());
+    let read = match at_once(whole.as_mut()).await {
+        Some(read) => read,
+        None => tokio::time::timeout(TIME, whole).await.map_err(|_| Problem::Timeout)?,
+    };
+    match read {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(cause) if is_too_long(&*cause) => Err(Problem::TooLarge),
+        Err(_) => Err(Problem::BadRequest("the body could not be read")),
     }
+}
+
+/// A body that has come with the head is there when it is asked for a second time: no timer is needed for it.
+async fn at_once<F: Future>(mut whole: Pin<&mut F>) -> Option<F::Output> {
+    let mut asked = false;
+    poll_fn(|cx| match whole.as_mut().poll(cx) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn is_too_long(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<LengthLimitError>() || cause.source().is_some_and(is_too_long)
 }
 
 /// `Content-Length`. The transport has refused what is no number, and lengths that differ.

@@ -129,6 +129,11 @@ impl KeySource {
         self.cache().live(self.clock.seconds()).is_some()
     }
 
+    /// Whether `key` is in a set that counts now.
+    pub(crate) fn holds(&self, key: &VerifyingKey, now: u64) -> bool {
+        self.cache().live(now).and_then(|set| set.get(key.kid())).is_some_and(|held| held == key)
+    }
+
     /// The key called `kid`, for which one fetch may be made and waited for.
     pub(crate) async fn key(&self, kid: &str) -> Result<Arc<VerifyingKey>, RejectReason> {
         let deadline = Instant::now() + WAIT;

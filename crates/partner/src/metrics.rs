@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Upper ends of the histograms' buckets, in seconds.
@@ -15,11 +15,27 @@ const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.
 
 type Labels<'a> = [(&'static str, &'a str)];
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Histogram {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: f64,
+/// One series of a counter.
+pub(crate) type Counter = Arc<AtomicU64>;
+
+/// One series of a histogram.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    /// How many ended in each bucket and in none before; the last one has no end.
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+impl Histogram {
+    pub(crate) fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let at = BUCKETS.iter().take_while(|end| seconds > **end).count();
+        if let Some(bucket) = self.buckets.get(at) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
 }
 
 /// What each family is about.
@@ -67,8 +83,8 @@ const KNOWN: [(&str, &str, &[&str]); 4] = [
 
 #[derive(Debug)]
 struct Families {
-    counters: BTreeMap<&'static str, BTreeMap<String, u64>>,
-    histograms: BTreeMap<&'static str, BTreeMap<String, Histogram>>,
+    counters: BTreeMap<&'static str, BTreeMap<String, Counter>>,
+    histograms: BTreeMap<&'static str, BTreeMap<String, Arc<Histogram>>>,
 }
 
 /// Everything that is counted.
@@ -90,9 +106,9 @@ impl Drop for InFlight<'_> {
 
 impl Default for Families {
     fn default() -> Self {
-        let mut counters: BTreeMap<&'static str, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut counters: BTreeMap<&'static str, BTreeMap<String, Counter>> = BTreeMap::new();
         for (name, label, values) in KNOWN {
-            let series = values.iter().map(|value| (written(&[(label, value)]), 0));
+            let series = values.iter().map(|value| (written(&[(label, value)]), Counter::default()));
             counters.insert(name, series.collect());
         }
         Self { counters, histograms: BTreeMap::new() }
@@ -108,6 +124,11 @@ fn family(text: &mut String, name: &str, kind: &str) {
 }
 
 impl Metrics {
+    fn families(&self) -> MutexGuard<'_, Families> {
+        // A panic elsewhere leaves nothing half done in the tables.
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
@@ -118,44 +139,52 @@ impl Metrics {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// A series to be kept by those who count often. From here on it is written, if only as 0.
+    pub(crate) fn counter(&self, name: &'static str, labels: &Labels<'_>) -> Counter {
+        let mut families = self.families();
+        Arc::clone(families.counters.entry(name).or_default().entry(written(labels)).or_default())
+    }
+
+    /// A series to be kept by those who observe often.
+    pub(crate) fn histogram(&self, name: &'static str, labels: &Labels<'_>) -> Arc<Histogram> {
+        let mut families = self.families();
+        Arc::clone(families.histograms.entry(name).or_default().entry(written(labels)).or_default())
+    }
+
     pub(crate) fn count(&self, name: &'static str, labels: &Labels<'_>) {
         self.add(name, labels, 1);
     }
 
     pub(crate) fn add(&self, name: &'static str, labels: &Labels<'_>, n: u64) {
-        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        *families.counters.entry(name).or_default().entry(written(labels)).or_default() += n;
+        self.counter(name, labels).fetch_add(n, Ordering::Relaxed);
     }
 
     pub(crate) fn observe(&self, name: &'static str, labels: &Labels<'_>, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let mut families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        let histogram = families.histograms.entry(name).or_default().entry(written(labels)).or_default();
-        histogram.count += 1;
-        histogram.sum += seconds;
-        for (bucket, end) in histogram.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= end);
-        }
+        self.histogram(name, labels).observe(took);
     }
 
     /// The text form of Prometheus, version 0.0.4.
     pub(crate) fn render(&self) -> String {
-        let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
+        let families = self.families();
         let mut text = String::new();
         for (name, series) in &families.counters {
             family(&mut text, name, "counter");
             for (labels, value) in series {
-                let _ = writeln!(text, "{name}{} {value}", braced(labels));
+                let _ = writeln!(text, "{name}{} {}", braced(labels), value.load(Ordering::Relaxed));
             }
         }
         for (name, series) in &families.histograms {
             family(&mut text, name, "histogram");
             for (labels, histogram) in series {
                 let comma = if labels.is_empty() { "" } else { "," };
-                for (bucket, end) in histogram.buckets.iter().zip(BUCKETS) {
-                    let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{end}\"}} {bucket}");
+                let mut count = 0;
+                let mut buckets = histogram.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+                for (end, bucket) in BUCKETS.iter().zip(buckets.by_ref()) {
+                    count += bucket;
+                    let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{end}\"}} {count}");
                 }
-                let Histogram { count, sum, .. } = histogram;
+                count += buckets.sum::<u64>();
+                let sum = Duration::from_nanos(histogram.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
                 let _ = writeln!(text, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}");
                 let _ = writeln!(text, "{name}_sum{} {sum}", braced(labels));
                 let _ = writeln!(text, "{name}_count{} {count}", braced(labels));

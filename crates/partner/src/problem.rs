@@ -3,7 +3,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -209,8 +209,10 @@ impl Problem {
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// 128 random bits in hexadecimal.
 fn new_id() -> String {
-    format!("{:032x}", rand::random::<u128>())
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 });
+    rand::random::<[u8; 16]>().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// The answer to a request that the transport refuses before any route sees it.
@@ -234,15 +236,19 @@ pub(crate) fn refused(status: StatusCode) -> axum::http::Response<Bytes> {
 
 /// Gives every answer its `X-Request-Id` and writes the problem documents.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    finished(&method, next.run(request).await)
+}
+
+/// What [`finish`] does with an answer.
+pub(crate) fn finished(method: &Method, mut response: Response) -> Response {
     let id = new_id();
-    let head = request.method() == axum::http::Method::HEAD;
-    let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let document = problem.document(&id);
         response.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE);
         // Of HEAD, too, it is the length of the document (RFC 9110 section 8.6).
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
-        if !head {
+        if method != Method::HEAD {
             *response.body_mut() = Body::from(document);
         }
     }

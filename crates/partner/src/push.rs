@@ -1,6 +1,7 @@
 //! What `POST {base}/push` needs: whose keys, which audience, how many.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::key_source::KeySource;
-use crate::metrics::Metrics;
+use crate::metrics::{Counter, Metrics};
 use crate::wake::{UserKey, WakeHub};
 
 /// WhatsApp's key set (SEED).
@@ -123,12 +124,22 @@ impl Presence for WakeHub {
 /// Bearers that are kept in mind.
 const KNOWN: usize = 16;
 
+type Digest = [u8; SHA256_OUTPUT_LEN];
+
+/// Why a bearer is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoBearer {
+    /// It is not known which keys WhatsApp has.
+    NoKeys,
+    Refused,
+}
+
 /// Verifies bearers.
 ///
 /// A caller uses one for most of its life, so the last ones are kept in mind, by digest: the same bytes under the same
 /// key need no second look before they expire.
 pub(crate) struct Bearers {
-    pub(crate) keys: Arc<KeySource>,
+    keys: Arc<KeySource>,
     verifier: Verifier,
     known: Mutex<VecDeque<Known>>,
     metrics: Arc<Metrics>,
@@ -136,7 +147,7 @@ pub(crate) struct Bearers {
 
 /// A bearer that was verified.
 struct Known {
-    digest: [u8; SHA256_OUTPUT_LEN],
+    digest: Digest,
     key: Arc<VerifyingKey>,
     /// When it was, unix seconds. A clock that has been set back behind it counts anew.
     from: u64,
@@ -155,31 +166,32 @@ impl Bearers {
     }
 
     /// Whether `token` is WhatsApp's word to us at `now`, unix seconds.
-    pub(crate) async fn verify(&self, token: &str, now: u64) -> Result<(), RejectReason> {
-        let outcome = self.try_verify(token, now).await;
-        if let Err(reason) = outcome {
+    pub(crate) async fn verify(&self, token: &str, now: u64) -> Result<(), NoBearer> {
+        let digest = sha256(token);
+        if self.is_known(&digest, now) {
+            return Ok(());
+        }
+        // Without keys the caller is not at fault.
+        if !self.keys.is_live().await {
+            return Err(NoBearer::NoKeys);
+        }
+        self.try_verify(token, digest, now).await.map_err(|reason| {
             let labels = [("profile", "push"), ("reason", reason.as_str())];
             self.metrics.count("landbridge_token_verification_failures_total", &labels);
             tracing::debug!(reason = reason.as_str(), "bearer refused");
-        }
-        outcome
+            NoBearer::Refused
+        })
     }
 
-    async fn try_verify(&self, token: &str, now: u64) -> Result<(), RejectReason> {
-        let hash = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-        let digest: [u8; SHA256_OUTPUT_LEN] = hash.as_ref().try_into().unwrap_or_default();
-        let known = {
-            let known = self.known();
-            let found =
-                known.iter().find(|known| known.digest == digest && (known.from..known.until).contains(&now));
-            found.map(|known| Arc::clone(&known.key))
-        };
-        // The key may have been withdrawn meanwhile.
-        if let Some(key) = known
-            && self.keys.key(key.kid()).await.is_ok_and(|current| current == key)
-        {
-            return Ok(());
-        }
+    /// Whether it was verified before, and neither its time is over nor its key withdrawn.
+    fn is_known(&self, digest: &Digest, now: u64) -> bool {
+        let known = self.known();
+        let found =
+            known.iter().find(|known| known.digest == *digest && (known.from..known.until).contains(&now));
+        found.is_some_and(|known| self.keys.holds(&known.key, now))
+    }
+
+    async fn try_verify(&self, token: &str, digest: Digest, now: u64) -> Result<(), RejectReason> {
         let unverified = self.verifier.open(token).map_err(|rejected| rejected.reason())?;
         let key = self.keys.key(unverified.kid()).await?;
         let verified = self.verifier.verify(&unverified, Profile::PUSH_ISSUER, Some(&key), now);
@@ -189,6 +201,31 @@ impl Bearers {
         known.truncate(KNOWN - 1);
         known.push_front(Known { digest, key, from: now, until });
         Ok(())
+    }
+}
+
+fn sha256(token: &str) -> Digest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
+/// What becomes of pushes, as metrics call it.
+const RESULTS: [&str; 5] = ["queued", "coalesced", "unknown_user", "connected", "rejected"];
+
+/// Counts what becomes of pushes.
+#[derive(Debug)]
+pub(crate) struct Results([(&'static str, Counter); RESULTS.len()]);
+
+impl Results {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let counter = |result| metrics.counter("landbridge_push_received_total", &[("result", result)]);
+        Self(RESULTS.map(|result| (result, counter(result))))
+    }
+
+    pub(crate) fn count(&self, result: &str) {
+        if let Some((_, counter)) = self.0.iter().find(|(name, _)| *name == result) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -29,11 +29,12 @@ use crate::key_source::KeySource;
 use crate::keys::{BadSigningKeys, SigningKeys};
 use crate::media::{Blobs, Hosting, LocalBlobs};
 use crate::metrics::Metrics;
+use crate::observe::Busy;
 use crate::problem;
-use crate::push::{Bearers, Bucket, Presence};
+use crate::push::{Bearers, Bucket, Presence, Results};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
-use crate::routes::{self, App};
+use crate::routes::{self, App, Calls};
 use crate::scan_guard::ScanGuard;
 use crate::senders::{SenderError, Senders};
 use crate::store::{OpenError, SqliteStore, Store};
@@ -318,6 +319,8 @@ impl PartnerBuilder {
         let audience = config.push.audience.unwrap_or_else(|| issuer.clone());
         let hub_presence = Arc::clone(&hub) as Arc<dyn Presence>;
         let app = Arc::new(App {
+            push_results: Results::new(&metrics),
+            pushes: Busy::post(&metrics, format!("{}/push", base_url.path())),
             base_url,
             integrator: config.integrator_id,
             keys: data.keys,
@@ -325,8 +328,8 @@ impl PartnerBuilder {
             rate: RateLimit::per_hour(config.tokens_per_hour),
             tokens_per_hour: config.tokens_per_hour,
             clock,
+            remembered: Remembered::of(&*data.store),
             store: data.store,
-            remembered: Remembered::default(),
             bearers: Bearers::new(whatsapp, audience, &metrics),
             metrics,
             push_bucket: Bucket::new(config.push.per_second, Instant::now()),
@@ -347,16 +350,16 @@ impl PartnerBuilder {
         let ((stop_public, public_stops), (stop_admin, admin_stops)) =
             (watch::channel(()), watch::channel(()));
         let failed = |addr| move |cause| StartError::Listen { addr, cause };
-        let router = routes::router(app);
+        let calls = Calls::new(app);
         let mut limits = limits;
         limits.refuse = problem::refused;
         let stops = stopped(public_stops);
         let public = match data.certificates {
             Some(certificates) => {
                 background.spawn(Arc::clone(&certificates).watch(CERTIFICATE_LOOK));
-                serve_tls(public, certificates, router, limits.clone(), stops)
+                serve_tls(public, certificates, calls, limits.clone(), stops)
             }
-            None => serve(public, router, limits.clone(), stops),
+            None => serve(public, calls, limits.clone(), stops),
         };
         let public = public.map_err(failed(config.addr))?;
         let admin = serve(admin, health::router(Arc::clone(&health)), limits, stopped(admin_stops))

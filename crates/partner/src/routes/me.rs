@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use landbridge_enlist::jwt::{MAX_USER_TOKEN, TOKEN_LIFE};
 use serde_json::json;
 
-use super::push::unavailable;
+use super::wake::to_the_end;
 use super::{App, JWKS_PATH, token, user};
 use crate::problem::Problem;
 use crate::wake::UserKey;
@@ -22,10 +22,14 @@ pub(crate) const REVISION: &str = "1.0.3";
 pub(super) async fn delete(State(app): State<Arc<App>>, request: Request) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
     let user = user(&app, &head).await?;
-    app.store.forget_user(&user.user_id).await.map_err(unavailable)?;
-    app.remembered.forget(&user.user_id);
-    app.hub.close_user(&UserKey::of(&user.user_id));
-    app.hosting.swept_soon();
+    to_the_end(async move {
+        app.store.forget_user(&user.user_id).await?;
+        app.remembered.forget(&user.user_id);
+        app.hub.close_user(&UserKey::of(&user.user_id));
+        app.hosting.swept_soon();
+        Ok(())
+    })
+    .await?;
     Ok(StatusCode::ACCEPTED.into_response())
 }
 

@@ -12,12 +12,20 @@ mod token;
 mod uploads;
 mod wake;
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::body::{Bytes, HttpBody};
+use axum::http::Request;
 use axum::http::request::Parts;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use landbridge_enlist::IntegratorId;
+use tower_service::Service;
 
 use crate::auth::{AuthError, UserAuthenticator, UserRecord};
 use crate::base_url::BaseUrl;
@@ -25,9 +33,9 @@ use crate::clock::Clock;
 use crate::key_ring::KeyRing;
 use crate::media::Hosting;
 use crate::metrics::Metrics;
-use crate::observe;
+use crate::observe::{self, Busy};
 use crate::problem::{self, Problem};
-use crate::push::{Bearers, Bucket, Presence, UnknownUser};
+use crate::push::{Bearers, Bucket, Presence, Results, UnknownUser};
 use crate::rate::RateLimit;
 use crate::remembered::Remembered;
 use crate::scan_guard::ScanGuard;
@@ -57,6 +65,9 @@ pub(crate) struct App {
     pub(crate) remembered: Remembered,
     pub(crate) bearers: Bearers,
     pub(crate) push_bucket: Bucket,
+    pub(crate) push_results: Results,
+    /// The requests that are pushes.
+    pub(crate) pushes: Busy,
     pub(crate) queue_bound: u64,
     pub(crate) unknown_user: UnknownUser,
     pub(crate) presence: Vec<Arc<dyn Presence>>,
@@ -76,7 +87,43 @@ pub(crate) struct App {
     pub(crate) web_push_key: Option<String>,
 }
 
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// All public calls.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    app: Arc<App>,
+    /// All but the one that is called most.
+    router: Router,
+}
+
+impl Calls {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { router: router(Arc::clone(&app)), app }
+    }
+}
+
+impl<B> Service<Request<B>> for Calls
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<B>>::poll_ready(&mut self.router, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if push::is_push(&self.app, &request) {
+            let answer = push::call(Arc::clone(&self.app), request);
+            return Box::pin(async move { Ok(answer.await) });
+        }
+        Box::pin(self.router.call(request))
+    }
+}
+
+fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route(JWKS_PATH, get(jwks::get))
         .route("/v1/token", post(token::post))
@@ -90,7 +137,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/uploads/{id}",
             tus(get(uploads::get).patch(uploads::patch).delete(uploads::delete).options(uploads::options)),
         )
-        .route(&format!("{}/push", app.base_url.path()), post(push::post))
+        .route(app.pushes.path(), any(push::other))
         .route("/openapi.json", get(openapi::get));
     if !app.base_url.path().is_empty() {
         router = router.route(&format!("{}{JWKS_PATH}", app.base_url.path()), get(jwks::get));
@@ -114,7 +161,7 @@ async fn user(app: &App, head: &Parts) -> Result<UserRecord, Problem> {
         Ok(_) => Err(Problem::NotOptedIn),
         Err(AuthError::Denied) => Err(Problem::Unauthorized),
         Err(AuthError::Unavailable(cause)) => {
-            tracing::warn!(cause = &*cause as &dyn std::error::Error, "sessions cannot be checked");
+            tracing::warn!(cause = &*cause as &dyn Error, "sessions cannot be checked");
             Err(Problem::Unavailable("sessions cannot be checked now"))
         }
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
@@ -17,7 +17,7 @@ use super::segment::Segment;
 use super::{App, user};
 use crate::body;
 use crate::problem::Problem;
-use crate::store::TargetPut;
+use crate::store::{StoreError, TargetPut};
 use crate::wake::{Chat, DeviceKey, WakeKind, WakeTarget};
 
 /// Longest body, in bytes (ASSUMED).
@@ -135,14 +135,26 @@ pub(super) async fn listen(
 }
 
 /// A user who comes with a session is one that pushes can be for.
-pub(super) async fn remember(app: &App, user: &crate::auth::UserRecord) -> Result<(), Problem> {
-    if app.remembered.is_fresh(&user.user_id, user.identifier.as_str()) {
+pub(super) async fn remember(app: &Arc<App>, user: &crate::auth::UserRecord) -> Result<(), Problem> {
+    if app.remembered.is_fresh(&user.user_id, user.identifier.as_str(), Instant::now()) {
         return Ok(());
     }
-    let remembered = app.store.remember_user(&user.user_id, user.identifier.as_str(), app.clock.millis());
-    remembered.await.map_err(unavailable)?;
-    app.remembered.note(&user.user_id, user.identifier.as_str());
-    Ok(())
+    let (app, user) = (Arc::clone(app), user.clone());
+    to_the_end(async move {
+        let turn = app.remembered.turn();
+        let identifier = user.identifier.as_str();
+        app.store.remember_user(&user.user_id, identifier, app.clock.millis()).await?;
+        app.remembered.told(user.user_id.as_str().into(), identifier, Instant::now(), turn);
+        Ok(())
+    })
+    .await
+}
+
+/// What the store is told and what is remembered of it belong together, even if the client does not wait for it.
+pub(super) async fn to_the_end(
+    work: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+) -> Result<(), Problem> {
+    tokio::spawn(work).await.unwrap_or(Err(StoreError::Closed)).map_err(unavailable)
 }
 
 /// The kinds that `senders` serve.

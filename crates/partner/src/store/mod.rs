@@ -54,6 +54,11 @@ pub trait Users: Send + Sync {
     /// [`StoreError`].
     async fn find_user(&self, identifier: &str) -> Result<Option<String>, StoreError>;
 
+    /// Whether nobody but this process can change what is noted here, so that it may be remembered without end.
+    fn is_own(&self) -> bool {
+        false
+    }
+
     /// Deletes the user with targets, media and everything that waits for them.
     ///
     /// # Errors

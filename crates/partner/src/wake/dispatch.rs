@@ -16,6 +16,8 @@ use crate::store::{Counted, Settlement, Store};
 const IN_FLIGHT: usize = 64;
 /// Users fanned out in one step.
 const FAN_OUT: u32 = 256;
+/// From one step to the next, so that pushes which come one after the other are fanned out together.
+const GATHER: Duration = Duration::from_millis(10);
 /// A taken delivery is nobody else's for as long as an attempt takes, and a little.
 const LEASE_MS: u64 = 30_000;
 /// How often to look without a reason: another server may have put something there.
@@ -95,11 +97,14 @@ impl Dispatcher {
 
 async fn fan_out(store: Arc<dyn Store>, clock: Clock, wanted: Arc<Wanted>) {
     loop {
-        let now = clock.millis();
+        let (now, begun) = (clock.millis(), Instant::now());
         let wait = match store.fan_out(now, FAN_OUT).await {
             Ok(due) => {
                 if due.items > 0 {
                     wanted.all_kinds();
+                }
+                if due.items >= FAN_OUT {
+                    continue;
                 }
                 until(due.next, now)
             }
@@ -110,6 +115,7 @@ async fn fan_out(store: Arc<dyn Store>, clock: Clock, wanted: Arc<Wanted>) {
         };
         // Only a push or time can bring something to do.
         let _ = tokio::time::timeout(wait, wanted.fan_out.notified()).await;
+        tokio::time::sleep_until((begun + GATHER).into()).await;
     }
 }
 

@@ -133,10 +133,9 @@ async fn serve_one<T, S, B>(
                 builder.max_headers(limits.header_fields);
             }
             builder
-                .timer(TokioTimer::new())
-                // The guard below hyper tells a half header from an idle connection; hyper's one timer for both is
-                // the wider of the two.
-                .header_read_timeout(limits.idle.max(limits.header))
+                // The guard below hyper has a timer for each connection, and tells a half header from an idle one;
+                // hyper's would be armed for each request.
+                .header_read_timeout(None)
                 // hyper sees heads that are within the limits already; it asks for 8,192 at least.
                 .max_buf_size(limits.header_block.saturating_mul(2).max(8 * 1024));
             let connection = builder.serve_connection(io, service).with_upgrades();

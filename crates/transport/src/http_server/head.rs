@@ -142,7 +142,7 @@ impl Head {
     fn read(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<Option<usize>, StatusCode> {
         loop {
             let fresh = bytes.get(self.seen..).unwrap_or_default();
-            let Some(end) = fresh.iter().position(|byte| *byte == b'\n') else {
+            let Some(end) = memchr::memchr(b'\n', fresh) else {
                 self.seen = bytes.len();
                 let begun = bytes.get(self.lines_end..).unwrap_or_default();
                 return self.check_beginning(begun, limits).map(|()| None);
@@ -247,7 +247,7 @@ impl Head {
 
     /// `name ":" value`, with nothing before the colon that is no name. A folded line begins with none.
     fn field(&mut self, line: &[u8]) -> Result<(), StatusCode> {
-        let colon = line.iter().position(|byte| *byte == b':').ok_or(BAD)?;
+        let colon = memchr::memchr(b':', line).ok_or(BAD)?;
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default();
         if name.is_empty() || !all(TOKEN, name) || !all(VALUE, value) {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Incoming};
 use tower_service::Service;
 
@@ -127,6 +127,9 @@ where
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| {
+                if body.is_end_stream() {
+                    return Empty::new().map_err(|never| match never {}).boxed_unsync();
+                }
                 let body = body.map_err(Into::into).boxed_unsync();
                 match stalls {
                     Some(stalls) => stalls.watch(body).boxed_unsync(),

@@ -36,6 +36,11 @@ impl Users for SqliteStore {
             .await
     }
 
+    /// The file is locked.
+    fn is_own(&self) -> bool {
+        true
+    }
+
     async fn forget_user(&self, user_id: &str) -> Result<(), StoreError> {
         let user_id = user_id.to_owned();
         self.writer

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -17,6 +18,9 @@ use crate::store::{Pushed, StoreError};
 const QUEUE: usize = 4096;
 /// What goes into one transaction at most.
 const BATCH: usize = 256;
+
+/// How long to let more come in while there is much to do: one wait for the disk is then for more of it.
+const GATHER: Duration = Duration::from_micros(250);
 
 /// The transaction of a batch.
 pub(super) struct Tx<'a> {
@@ -84,6 +88,8 @@ impl Tx<'_> {
 
 /// Works inside the batch's transaction, if there is one, and gives what to do once that has ended.
 type Work = Box<dyn FnOnce(Option<&mut Tx<'_>>) -> Finish + Send>;
+/// Who waits to hear of a push.
+type Pusher = oneshot::Sender<Result<Pushed, StoreError>>;
 /// Told whether the transaction was committed.
 type Finish = Box<dyn FnOnce(&Result<(), String>) + Send>;
 
@@ -94,7 +100,7 @@ enum Job {
         user_id: Arc<str>,
         now: u64,
         bound: u64,
-        answer: oneshot::Sender<Result<Pushed, StoreError>>,
+        answer: Pusher,
     },
 }
 
@@ -187,8 +193,12 @@ fn in_savepoint<T>(
 }
 
 fn run(connection: &Connection, queue: &Receiver<Job>, waiting: &RwLock<Waiting>) {
+    let mut busy = false;
     while let Ok(first) = queue.recv() {
-        batch(connection, first, queue, waiting);
+        if busy {
+            std::thread::sleep(GATHER);
+        }
+        busy = batch(connection, first, queue, waiting) > 1;
     }
     // What is in the log belongs into the file; if it fails, the next opening does it.
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -198,7 +208,7 @@ fn run(connection: &Connection, queue: &Receiver<Job>, waiting: &RwLock<Waiting>
 #[derive(Default)]
 struct Done {
     finishes: Vec<Finish>,
-    pushes: Vec<(oneshot::Sender<Result<Pushed, StoreError>>, rusqlite::Result<Pushed>)>,
+    pushes: Vec<(Pusher, rusqlite::Result<Pushed>)>,
 }
 
 impl Done {
@@ -226,14 +236,15 @@ impl Done {
     }
 }
 
-/// Everything in the queue in one transaction. Tells those who asked whether that was committed.
-fn batch(connection: &Connection, first: Job, queue: &Receiver<Job>, waiting: &RwLock<Waiting>) {
+/// Everything in the queue in one transaction. Tells those who asked whether that was committed, and gives their number.
+fn batch(connection: &Connection, first: Job, queue: &Receiver<Job>, waiting: &RwLock<Waiting>) -> usize {
     if let Err(cause) = begin(connection) {
         let outcome = Err(cause);
-        return match first {
+        match first {
             Job::Any(work) => work(None)(&outcome),
             Job::Push { answer, .. } => drop(answer.send(ended(Ok(Pushed::Full), &outcome))),
-        };
+        }
+        return 1;
     }
     let mut done = Done::default();
     // Only this thread writes, so nobody waits for this lock.
@@ -256,7 +267,9 @@ fn batch(connection: &Connection, first: Job, queue: &Receiver<Job>, waiting: &R
             waiting.set(user_id, entry);
         }
     }
+    let count = done.len();
     done.tell(&outcome);
+    count
 }
 
 fn begin(connection: &Connection) -> Result<(), String> {

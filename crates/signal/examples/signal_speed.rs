@@ -1,6 +1,6 @@
 //! How many messages of 200 bytes a second one thread encrypts and decrypts, through the store in memory.
 //!
-//! `cargo run --release -p landbridge-signal --example speed`
+//! `cargo run --release -p landbridge-signal --example signal_speed`
 
 use std::{error::Error, time::Instant};
 

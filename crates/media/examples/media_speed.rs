@@ -1,6 +1,6 @@
 //! Megabytes a second that one core encrypts and decrypts with every check, beside the cipher and the hash alone.
 //!
-//! `cargo run --release -p landbridge-media --example speed`
+//! `cargo run --release -p landbridge-media --example media_speed`
 
 use std::{
     error::Error,
