@@ -5,12 +5,16 @@
 //! connection asks again when it is answered) for rates, and open (requests at fixed times, counted from when they were
 //! due) for delays.
 //!
+//! With a few users, most pushes find their user's wake-up waiting already; a part with many users has nearly each push
+//! written.
+//!
 //! The last part puts one and then two servers over the same PostgreSQL and NATS.
 //!
 //! `cargo xtask bench partner`, or after a release build of the program:
 //! `cargo run --release --package landbridge-cli --example partner_load [SECONDS [GIB]]`
 
 mod load;
+mod many;
 mod media;
 mod servers;
 mod several;
@@ -43,7 +47,8 @@ async fn main() -> Result<(), Failed> {
     let signer = RsaSigner::from_pkcs8_pem(&generate_rsa_pem(&mut rand::rng())?)?;
     let keys = servers::serve_keys(jwks::to_json([signer.public_key()])).await?;
     let dir = tempfile::tempdir()?;
-    let alone = Settings { dir: dir.path(), keys_url: &keys, users: USERS, engines: "", base_url: None };
+    let users = servers::Users::Table(USERS);
+    let alone = Settings { dir: dir.path(), keys_url: &keys, users, engines: "", base_url: None };
     let partner = Partner::start(alone).await?;
     let nginx = Nginx::start(dir.path()).await?;
 
@@ -69,6 +74,7 @@ async fn main() -> Result<(), Failed> {
         let theirs = row("static 200", &nginx.process, nginx.addr(http), http, seconds, push).await?;
         println!("|  | ours of nginx |  |  |  | **{:.2}** |  |", ours / theirs);
     }
+    many::rows(dir.path(), &keys, &signer, seconds).await?;
     for http in [Http::One, Http::Two] {
         let ours = row("token", &partner.process, partner.addr, http, seconds, token).await?;
         println!("|  | ours of the signatures |  |  |  | **{:.2}** |  |", ours / sign);

@@ -70,11 +70,32 @@ pub(crate) struct Settings<'a> {
     /// Its data directory is made in this one.
     pub(crate) dir: &'a Path,
     pub(crate) keys_url: &'a str,
-    pub(crate) users: usize,
+    pub(crate) users: Users<'a>,
     /// Tables of the file, of engines in place of the data directory.
     pub(crate) engines: &'a str,
     /// Where the clients and WhatsApp go to; by default the server itself.
     pub(crate) base_url: Option<&'a str>,
+}
+
+/// How a server knows its users.
+#[derive(Clone, Copy)]
+pub(crate) enum Users<'a> {
+    /// So many, by a table of sessions.
+    Table(usize),
+    /// By the word of a front, whose key is in this file.
+    Front(&'a Path),
+}
+
+impl Users<'_> {
+    fn config(self) -> String {
+        match self {
+            Self::Table(users) => {
+                let session = |n| format!("session{n} = \"user{n}\"\n");
+                format!("[partner.dev_users]\n{}", (0..users).map(session).collect::<String>())
+            }
+            Self::Front(key) => format!("[partner.users.front]\nkey = \"{}\"\n", key.display()),
+        }
+    }
 }
 
 impl Partner {
@@ -84,16 +105,15 @@ impl Partner {
         let base_url = base_url.map_or_else(|| format!("http://{addr}"), str::to_owned);
         let dir = dir.join(format!("partner-{}", addr.port()));
         fs::create_dir_all(&dir)?;
-        let mut config = format!(
+        let config = format!(
             "[partner]\naddr = \"{addr}\"\nadmin_addr = \"{admin}\"\nbase_url = \"{base_url}\"\ndata = \"{}\"\n\
-             insecure_dev_auth = true\ntokens_per_hour = 4294967295\n\
+             insecure_dev_auth = {}\ntokens_per_hour = 4294967295\n\
              [partner.media]\nmax_bytes = 17179869194\nquota_per_day = 68719476736\nquota_stored = 68719476736\n\
-             [partner.push]\nkeys_url = \"{keys_url}\"\nper_second = 1000000\n{engines}\n[partner.dev_users]\n",
-            dir.join("data").display()
+             [partner.push]\nkeys_url = \"{keys_url}\"\nper_second = 1000000\n{engines}\n{}",
+            dir.join("data").display(),
+            matches!(users, Users::Table(_)),
+            users.config()
         );
-        for n in 0..users {
-            config += &format!("session{n} = \"user{n}\"\n");
-        }
         let file = dir.join("landbridge.toml");
         fs::write(&file, config)?;
         let program = std::env::current_exe()?;

@@ -7,7 +7,7 @@ use landbridge_enlist::jwt::{self, Claims, RsaSigner};
 use landbridge_localservices::{Nats, Postgres};
 
 use crate::load::{self, Http, Load};
-use crate::servers::{Partner, Settings};
+use crate::servers::{Partner, Settings, Users};
 use crate::{Failed, USERS, now, post};
 
 /// What all servers say that they are, as behind a balancer.
@@ -31,8 +31,13 @@ pub(crate) async fn compare(
         seal.display(),
         nats.url()
     );
-    let settings =
-        Settings { dir, keys_url: keys, users: USERS, engines: &engines, base_url: Some(BASE_URL) };
+    let settings = Settings {
+        dir,
+        keys_url: keys,
+        users: Users::Table(USERS),
+        engines: &engines,
+        base_url: Some(BASE_URL),
+    };
     let bearer = jwt::issue(signer, &Claims::push(BASE_URL, now()))?;
     let bearer: &'static str = format!("Bearer {}", bearer.as_str()).leak();
     let token = |n: u64| post("/v1/token", &format!("Bearer session{}", n % USERS as u64), "{}".to_owned());
