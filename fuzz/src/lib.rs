@@ -19,6 +19,7 @@
 mod client_sandbox;
 mod config;
 mod enlist;
+mod http;
 mod input;
 mod jwks;
 mod jwt;
@@ -103,6 +104,8 @@ targets! {
     "enlist_form" 4096 enlist::form, enlist::form_seeds, "forms: what is accepted comes back from the own encoder";
     "enlist_reply" 1024 enlist::reply, enlist::reply_seeds, "answers: what is accepted is written and read the same";
     "enlist_names" 256 enlist::names, enlist::name_seeds, "logins, integrators, identifiers print back the same";
+    "http1_heads" 4096 http::heads, http::head_seeds, "heads: any cutting lets the same go on, and hyper finds the same requests";
+    "http2_frames" 6200 http::frames, http::frame_seeds, "frames: any cutting gives those of a plain reading";
     "proxy_header" 4200 proxy::run, proxy::seeds, "PROXY headers: whole at their length, write back the same";
     "stanza_payload" 4096 stanza::payload, stanza::payload_seeds, "typed stanzas from the wire are stable";
     "stanza_built" 1024 stanza::built, stanza::built_seeds, "typed stanzas from built nodes are stable";

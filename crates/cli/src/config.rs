@@ -42,6 +42,8 @@ pub(crate) struct SandboxSection {
     pub(crate) chat: Option<SocketAddr>,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) media: Option<SocketAddr>,
+    /// PEM.
+    pub(crate) trust_roots: Option<PathBuf>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) rate_limits: Option<crate::sandbox::RateLimits>,
     /// `"1.1"`, `"2"` or `"off"`.

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use landbridge_sandbox::faults::{Fault, FaultReport, Probability};
 use landbridge_sandbox::{Calm, Pushing, Sandbox, SandboxConfig, SandboxError};
 use landbridge_stanza::Profile;
+use landbridge_transport::http_client::roots_from_pem;
 use serde::{Deserialize, Serialize};
 
 use crate::bind::check_loopback;
@@ -73,6 +74,9 @@ pub(crate) struct Args {
     /// Where the media server listens [default: the port after that of --http]
     #[arg(long, value_name = "ADDR", env = "LANDBRIDGE_SANDBOX_MEDIA")]
     media: Option<SocketAddr>,
+    /// Root certificates (PEM) of partners that are believed besides the system's: for pushes, key sets and files
+    #[arg(long, value_name = "FILE", env = "LANDBRIDGE_SANDBOX_TRUST_ROOTS")]
+    trust_roots: Option<PathBuf>,
     /// Where state lives; without it, in memory
     #[arg(long, value_name = "DIR", env = "LANDBRIDGE_SANDBOX_DATA")]
     data: Option<PathBuf>,
@@ -197,6 +201,13 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
     let seed = args.seed.or(file.seed);
     let mut settings =
         SandboxConfig { chat_addr, http_addr, media_addr, profile, seed, ..Default::default() };
+    if let Some(path) = args.trust_roots.or(file.trust_roots) {
+        let refused = |cause: &dyn std::error::Error| {
+            Failure::usage(format!("{}: {}", path.display(), crate::failure::with_causes(cause)))
+        };
+        let pem = std::fs::read(&path).map_err(|error| refused(&error))?;
+        settings.trust_roots = roots_from_pem(&pem).map_err(|error| refused(&error))?;
+    }
     settings.data_dir = args.data.or(file.data);
     settings.rate_limits = match args.rate_limits.or(file.rate_limits) {
         Some(RateLimits::Off) => landbridge_sandbox::RateLimits::Off,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use landbridge_stanza::Profile;
+use landbridge_transport::http_client::{HttpClient, HttpClientBuilder};
 use serde::Serialize;
 
 use crate::Clock;
@@ -142,6 +143,9 @@ pub struct SandboxConfig {
     pub media_addr: SocketAddr,
     /// Integrator id (1 to 999) and base URL of each partner.
     pub partners: Vec<(u16, String)>,
+    /// Root certificates (DER) of partners that are believed besides the system's: for pushes, key sets and files. See
+    /// [`roots_from_pem`](landbridge_transport::http_client::roots_from_pem).
+    pub trust_roots: Vec<Vec<u8>>,
     /// Where state lives; `None`: in memory.
     pub data_dir: Option<PathBuf>,
     /// Whether rates are limited.
@@ -174,6 +178,7 @@ impl Default for SandboxConfig {
             http_addr: loopback,
             media_addr: loopback,
             partners: Vec::new(),
+            trust_roots: Vec::new(),
             data_dir: None,
             rate_limits: RateLimits::default(),
             pushing: Pushing::default(),
@@ -195,6 +200,11 @@ impl SandboxConfig {
     pub fn partner(mut self, integrator: u16, base_url: impl Into<String>) -> Self {
         self.partners.push((integrator, base_url.into()));
         self
+    }
+
+    /// The beginning of every client that calls partners.
+    pub(crate) fn http_client(&self) -> HttpClientBuilder {
+        HttpClient::builder().extra_roots(self.trust_roots.iter().cloned())
     }
 
     /// Keeps state in a directory, which is made if it is not there.

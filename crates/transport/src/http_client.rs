@@ -146,6 +146,13 @@ impl HttpClientBuilder {
         self
     }
 
+    /// Believes these root certificates, too, as [`roots_from_pem`] gives them.
+    #[must_use]
+    pub fn extra_roots(mut self, ders: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.extra_roots.extend(ders);
+        self
+    }
+
     /// Builds the client. Reads the system's root certificates.
     ///
     /// # Errors
@@ -207,6 +214,27 @@ impl HttpClientBuilder {
             schemes: self.schemes,
         })
     }
+}
+
+/// The certificates (DER) of a PEM text, for [`HttpClientBuilder::extra_roots`].
+///
+/// # Errors
+///
+/// [`HttpError::Setup`] if there is none in it, or one that is no root certificate.
+pub fn roots_from_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, HttpError> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::{Error, PemObject as _};
+    let setup = |source| HttpError::Setup { source };
+    let certificates: Vec<CertificateDer<'_>> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| setup(e.into()))?;
+    if certificates.is_empty() {
+        return Err(setup(Error::NoItemsFound.into()));
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|e| setup(e.into()))?;
+    }
+    Ok(certificates.into_iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 /// The client. Clones share their connections.

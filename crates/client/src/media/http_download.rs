@@ -98,7 +98,7 @@ impl Downloader for HttpDownloader {
                 None => return malformed("a part without its place"),
             },
             403 | 404 | 410 => return Err(TransferError::Gone { status }),
-            408 | 425 | 429 | 500..=599 => return Err(unavailable(status, answer.header("retry-after"))),
+            408 | 425 | 429 | 500..=599 => return Err(unavailable(status, answer.retry_after())),
             _ => return malformed("a status that is no answer to a fetch"),
         };
         // A weak one does not promise the same bytes.

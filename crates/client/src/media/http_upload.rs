@@ -2,6 +2,7 @@
 //! ones by the protocol tus 1.0, piece by piece.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -65,7 +66,7 @@ impl HttpUploader {
             404 | 410 => Err(TransferError::Gone { status }),
             413 => Err(TransferError::TooLarge),
             507 => Err(TransferError::QuotaExceeded),
-            408 | 425 | 429 | 500..=599 => Err(unavailable(status, answer.header("retry-after"))),
+            408 | 425 | 429 | 500..=599 => Err(unavailable(status, answer.retry_after())),
             422 => Err(TransferError::Malformed { what: "the server got other bytes than were sent" }),
             _ => Err(TransferError::Malformed { what: "a status that is no answer to an upload" }),
         }
@@ -249,6 +250,6 @@ pub(super) fn network(error: HttpError) -> TransferError {
     TransferError::Network { source: Box::new(error) }
 }
 
-pub(super) fn unavailable(status: u16, retry_after: Option<&str>) -> TransferError {
-    TransferError::Unavailable { status, retry_after: retry_after.and_then(|wait| wait.trim().parse().ok()) }
+pub(super) fn unavailable(status: u16, retry_after: Option<Duration>) -> TransferError {
+    TransferError::Unavailable { status, retry_after: retry_after.map(|wait| wait.as_secs()) }
 }

@@ -27,7 +27,8 @@ pub(crate) fn spawn(
     let rules = &state.profile().key_sets;
     let time = Duration::from_secs(rules.fetch_timeout_s);
     // The client follows no redirect at all, so none to another origin or to http either.
-    let builder = HttpClient::builder().connect_timeout(time).total_timeout(time).max_body(rules.max_bytes);
+    let builder =
+        state.config.http_client().connect_timeout(time).total_timeout(time).max_body(rules.max_bytes);
     let client = builder.clone().build().map_err(SandboxError::Http)?;
     let task = |partner: &Arc<Partner>| Task {
         state: Arc::clone(state),

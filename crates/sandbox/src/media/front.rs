@@ -35,7 +35,7 @@ pub(crate) fn serve(
     listener: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) -> Result<ServerHandle, SandboxError> {
-    let http = HttpClient::builder().total_timeout(FIRST_BYTE).build().map_err(SandboxError::Http)?;
+    let http = state.config.http_client().total_timeout(FIRST_BYTE).build().map_err(SandboxError::Http)?;
     let front = Front { state: Arc::clone(state), http };
     let routes = Router::new().fallback(answer).with_state(front);
     let listen = |source| SandboxError::Listen { what: "files", addr: state.config.media_addr, source };

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use landbridge_stanza::profile::PushProfile;
-use landbridge_transport::http_client::{HttpClientBuilder, Method, OldestTls, Versions};
+use landbridge_transport::http_client::{HeaderCase, HttpClientBuilder, Method, OldestTls, Versions};
 use landbridge_transport::{HttpClient, HttpError};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -36,6 +36,31 @@ impl PushVersion {
     }
 }
 
+/// How a head is written. It means the same in every form (RFC 9110, sections 5.1 and 5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum HeadForm {
+    /// As ever.
+    #[default]
+    Usual,
+    /// Names in Title-Case where there is case, and fields in another order.
+    Shuffled {
+        /// How far they are turned.
+        turns: usize,
+    },
+}
+
+impl HeadForm {
+    /// The last field is one that is not always there.
+    pub(super) fn fields<T>(self, fields: [T; 3]) -> Vec<T> {
+        let mut fields = Vec::from(fields);
+        match self {
+            Self::Usual => fields.truncate(2),
+            Self::Shuffled { turns } => fields.rotate_left(turns % 3),
+        }
+        fields
+    }
+}
+
 /// Where a connection breaks on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Break {
@@ -58,33 +83,51 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) struct Clients {
     http1: HttpClient,
+    http1_title_case: HttpClient,
     http2: HttpClient,
     rules: PushProfile,
 }
 
 impl Clients {
-    pub(super) fn new(rules: &PushProfile) -> Result<Self, HttpError> {
-        let client = |versions| {
-            let builder: HttpClientBuilder = HttpClient::builder();
+    pub(super) fn new(rules: &PushProfile, builder: &HttpClientBuilder) -> Result<Self, HttpError> {
+        let client = |versions, case| {
             builder
+                .clone()
+                .header_case(case)
                 .connect_timeout(Duration::from_secs(rules.connect_timeout_s))
                 .total_timeout(Duration::from_secs(rules.timeout_s))
                 .oldest_tls(OldestTls::Tls13)
                 .versions(versions)
                 .build()
         };
-        Ok(Self { http1: client(Versions::Http1)?, http2: client(Versions::Http2)?, rules: rules.clone() })
+        Ok(Self {
+            http1: client(Versions::Http1, HeaderCase::Lower)?,
+            http1_title_case: client(Versions::Http1, HeaderCase::Title)?,
+            http2: client(Versions::Http2, HeaderCase::Lower)?,
+            rules: rules.clone(),
+        })
     }
 
     /// Sends one push. Whatever the answer's body is, no more of it is read than the rules say, and it is not looked at.
-    pub(super) async fn send(&self, version: PushVersion, url: &str, bearer: &Bearer, body: &str) -> Answer {
+    pub(super) async fn send(
+        &self,
+        (version, form): (PushVersion, HeadForm),
+        url: &str,
+        bearer: &Bearer,
+        body: &str,
+    ) -> Answer {
         let begun = Instant::now();
-        let client = match version {
-            PushVersion::Http1 => &self.http1,
-            PushVersion::Http2 => &self.http2,
+        let client = match (version, form) {
+            (PushVersion::Http1, HeadForm::Usual) => &self.http1,
+            (PushVersion::Http1, HeadForm::Shuffled { .. }) => &self.http1_title_case,
+            (PushVersion::Http2, _) => &self.http2,
         };
         let authorization = format!("Bearer {}", bearer.token.as_str());
-        let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+        let headers = form.fields([
+            ("content-type", "application/json"),
+            ("authorization", authorization.as_str()),
+            ("accept", "*/*"),
+        ]);
         let limit = Duration::from_secs(self.rules.timeout_s);
         let head = client.begin(Method::POST, url, &headers, body.to_owned(), limit).await;
         let (status, retry_after_s) = match head {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bearer::Flaw;
 use super::board::{Extra, Recipient};
-use super::exchange::{Break, is_plain};
+use super::exchange::{Break, HeadForm, is_plain};
 use crate::faults::Fault;
 use crate::state::State;
 
@@ -18,6 +18,7 @@ pub(super) struct Tricks {
     /// Another push of the partner goes first, if one comes.
     pub(super) overtaken: bool,
     pub(super) other_version: bool,
+    pub(super) form: HeadForm,
     pub(super) flaw: Option<Flaw>,
     pub(super) broken: Option<Break>,
     pub(super) twice: bool,
@@ -44,6 +45,11 @@ impl Tricks {
         if faults.roll(Fault::PushVersion).is_some() {
             say(Fault::PushVersion, "the other version of HTTP".to_owned());
             tricks.other_version = true;
+        }
+        if let Some(mut dice) = faults.roll(Fault::HttpHeaders) {
+            tricks.form = HeadForm::Shuffled { turns: usize::try_from(dice.below(3)).unwrap_or(0) };
+            let names = tricks.form.fields(["content-type", "authorization", "accept"]).join(", ");
+            say(Fault::HttpHeaders, format!("Title-Case, in the order {names}"));
         }
         if let Some(mut dice) = faults.roll(Fault::PushClock) {
             let by = i64::try_from(dice.below(2 * SKEW + 1)).unwrap_or(0).saturating_sub_unsigned(SKEW);

@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::bearer::{Bearer, BearerError, Bearers, Flaw, hash};
 use super::board::{After, Board, Ended, Extra, Job, LastPush, PushReason, Recipient};
-use super::exchange::{Answer, Clients, PushVersion};
+use super::exchange::{Answer, Clients, HeadForm, PushVersion};
 use super::lane::Breaker;
 use super::mischief::{Tricks, for_nobody};
 use super::rules::{Rules, Verdict};
@@ -34,7 +34,7 @@ pub(crate) fn spawn(
         Pushing::Http2 => PushVersion::Http2,
     };
     let rules = &state.profile().push;
-    let clients = Clients::new(rules).map_err(SandboxError::Http)?;
+    let clients = Clients::new(rules, &state.config.http_client()).map_err(SandboxError::Http)?;
     let mut board = Board::new(Rules::new(rules), state.faults.seed() ^ JITTER);
     state.resume_pushes(&mut board)?;
     *state.pushes.board() = Some(board);
@@ -220,13 +220,13 @@ impl Sender {
     /// The first exchange of a try, in the other version of HTTP if a fault wants it so; if that fails, as ever.
     async fn first(&self, errand: &Errand<'_>, tricks: &Tricks, bearer: &Bearer) -> Answer {
         if tricks.other_version {
-            let answer = self.exchange(errand, self.version.other(), bearer).await;
+            let answer = self.exchange_as(errand, (self.version.other(), tricks.form), bearer).await;
             let Err(why) = &answer.status else { return answer };
             let detail = format!("{} does not answer in the other version of HTTP: {why}", errand.url);
             let kind = EventKind::Unusual { rule: Rule::HTTP_VERSIONS, detail };
             self.state.note(None, errand.user, kind);
         }
-        self.exchange(errand, self.version, bearer).await
+        self.exchange_as(errand, (self.version, tricks.form), bearer).await
     }
 
     /// Whether the partner believes what it should, and nothing else.
@@ -250,7 +250,16 @@ impl Sender {
     }
 
     async fn exchange(&self, errand: &Errand<'_>, version: PushVersion, bearer: &Bearer) -> Answer {
-        let answer = self.clients.send(version, &errand.url, bearer, &errand.body).await;
+        self.exchange_as(errand, (version, HeadForm::Usual), bearer).await
+    }
+
+    async fn exchange_as(
+        &self,
+        errand: &Errand<'_>,
+        (version, form): (PushVersion, HeadForm),
+        bearer: &Bearer,
+    ) -> Answer {
+        let answer = self.clients.send((version, form), &errand.url, bearer, &errand.body).await;
         self.note(errand, version, bearer, &answer);
         answer
     }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use landbridge_enlist::jwks::KeySet;
 use landbridge_enlist::jwt::{Profile, Verifier};
 use landbridge_sandbox::Sandbox;
-use landbridge_transport::http_server::ServerHandle;
+use landbridge_transport::http_server::{Certificates, ServerHandle, serve_tls};
 use landbridge_transport::{HttpClient, HttpLimits, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -65,6 +65,18 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = serve(listener, routes, HttpLimits::default(), std::future::pending()).unwrap();
         let base = format!("http://{}/whatsapp", server.local_addr());
+        Self { base, got, desk, _server: server }
+    }
+
+    /// Under the name `localhost`, with this certificate.
+    pub async fn start_tls(certificates: Arc<Certificates>) -> Self {
+        let (sender, got) = unbounded_channel();
+        let desk = Desk { got: sender, script: Arc::default(), otherwise: Arc::new(Mutex::new(200)) };
+        let routes = Router::new().fallback(answer).with_state(desk.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let limits = HttpLimits::default();
+        let server = serve_tls(listener, certificates, routes, limits, std::future::pending()).unwrap();
+        let base = format!("https://localhost:{}/whatsapp", server.local_addr().port());
         Self { base, got, desk, _server: server }
     }
 

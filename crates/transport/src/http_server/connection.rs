@@ -67,7 +67,7 @@ pub(super) async fn accept<S, B>(
             let end = Instant::now() + limits.tls;
             // Silence is no handshake that takes long.
             let handshake = async {
-                tokio::time::timeout(limits.first_byte, stream.readable()).await??;
+                tokio::time::timeout(limits.first_byte, stream.peek(&mut [0])).await??;
                 certificates.acceptor().accept(stream).await
             };
             let shaken = tokio::select! {

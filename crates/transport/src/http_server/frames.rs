@@ -39,9 +39,13 @@ const END_HEADERS: u8 = 0x4;
 
 /// Frames of one kind that came within one window, and more of which may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flood {
+#[non_exhaustive]
+pub enum Flood {
+    /// RST_STREAM.
     Resets,
+    /// SETTINGS.
     Settings,
+    /// PING.
     Pings,
     /// DATA that carries nothing and ends nothing, CONTINUATION that continues nothing.
     Empty,
@@ -50,7 +54,9 @@ pub(super) enum Flood {
 }
 
 impl Flood {
-    pub(super) fn as_str(self) -> &'static str {
+    /// In a few words, for a log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Resets => "flood of resets",
             Self::Settings => "flood of settings",
@@ -63,7 +69,7 @@ impl Flood {
 
 /// What bytes were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub enum Seen {
     /// Some belong to requests, answers or their flow.
     Work,
     /// All are about the connection itself: a peer can go on like this without wanting anything.
@@ -74,7 +80,7 @@ pub(super) enum Seen {
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(super) struct FrameScanner {
+pub struct FrameScanner {
     /// Bytes of the preface that are still to come.
     preface: usize,
     header: [u8; HEADER],
@@ -99,12 +105,14 @@ struct Counts {
 
 impl FrameScanner {
     /// What a client sends.
-    pub(super) fn of_client() -> Self {
+    #[must_use]
+    pub fn of_client() -> Self {
         Self { preface: PREFACE, ..Self::of_server() }
     }
 
     /// What a server sends.
-    pub(super) fn of_server() -> Self {
+    #[must_use]
+    pub fn of_server() -> Self {
         Self {
             preface: 0,
             header: [0; HEADER],
@@ -118,8 +126,8 @@ impl FrameScanner {
         }
     }
 
-    /// Takes the next bytes.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Seen {
+    /// Takes the next bytes. After a flood, nothing that is said of the connection means anything.
+    pub fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Seen {
         let mut seen = Seen::Upkeep;
         loop {
             let skipped = self.preface.min(bytes.len());
@@ -190,17 +198,20 @@ impl FrameScanner {
     }
 
     /// Whether a frame may begin here.
-    pub(super) fn at_boundary(&self) -> bool {
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
         self.preface == 0 && self.filled == 0 && self.left == 0
     }
 
     /// Whether GOAWAY was among them.
-    pub(super) fn has_said_goodbye(&self) -> bool {
+    #[must_use]
+    pub fn has_said_goodbye(&self) -> bool {
         self.goodbye
     }
 
     /// The frame that tells the sender of these frames to calm down; what it sent later was not looked at.
-    pub(super) fn calm(&self) -> [u8; HEADER + 8] {
+    #[must_use]
+    pub fn calm(&self) -> [u8; HEADER + 8] {
         let mut frame = [0; HEADER + 8];
         let parts = [
             &[0, 0, 8, kind::GOAWAY, 0, 0, 0, 0, 0][..],

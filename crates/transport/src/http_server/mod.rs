@@ -48,6 +48,7 @@ mod stalls;
 mod tls;
 
 pub use body::RequestBody;
+pub use frames::{Flood, FrameScanner, Seen};
 pub use head::{HeadLimits, HeadScanner, Refusal};
 #[cfg(feature = "tls-server")]
 pub use tls::{Certificates, Reloaded, TlsError, TlsVersions};
