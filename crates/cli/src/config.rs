@@ -217,6 +217,7 @@ mod tests {
             chat,
             http,
             media,
+            trust_roots,
             data,
             rate_limits,
             push,
@@ -229,6 +230,7 @@ mod tests {
             chat.is_some()
                 && http.is_some()
                 && media.is_some()
+                && trust_roots.is_some()
                 && data.is_some()
                 && rate_limits.is_some()
                 && push.is_some()

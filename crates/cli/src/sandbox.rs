@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use landbridge::transport::http_client::roots_from_pem;
 use landbridge_sandbox::faults::{Fault, FaultReport, Probability};
 use landbridge_sandbox::{Calm, Pushing, Sandbox, SandboxConfig, SandboxError};
 use landbridge_stanza::Profile;
-use landbridge_transport::http_client::roots_from_pem;
 use serde::{Deserialize, Serialize};
 
 use crate::bind::check_loopback;
@@ -202,7 +202,7 @@ fn resolve(args: Args, file: SandboxSection, profile: Profile) -> Result<Sandbox
     let mut settings =
         SandboxConfig { chat_addr, http_addr, media_addr, profile, seed, ..Default::default() };
     if let Some(path) = args.trust_roots.or(file.trust_roots) {
-        let refused = |cause: &dyn std::error::Error| {
+        let refused = |cause: &(dyn std::error::Error + 'static)| {
             Failure::usage(format!("{}: {}", path.display(), crate::failure::with_causes(cause)))
         };
         let pem = std::fs::read(&path).map_err(|error| refused(&error))?;

@@ -81,7 +81,7 @@ faults! {
     HttpVersion "http-version" Http 0.2
         "A partner's key set is fetched in the other version of HTTP; if that fails, once more as ever.";
     HttpHeaders "http-headers" Http 0.2
-        "A partner's key set is fetched with its header fields in another order and another case.";
+        "A partner's key set is fetched, or a push sent, with header fields in another order and another case.";
     JwksRotated "jwks-rotated" Http 0.01
         "Behind an answer with the sandbox's key set, its push keys move on by one.";
     PushTwice "push-twice" Push 0.03
