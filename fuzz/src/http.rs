@@ -35,8 +35,9 @@ pub(crate) fn heads(bytes: &[u8]) {
             panic!("hyper's reader takes no request from {:?}", String::from_utf8_lossy(rest));
         };
         count += 1;
-        let find =
-            |name: &str| request.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
+        let find = |name: &'static str| {
+            request.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name))
+        };
         let (lengths, codings) = (find("content-length").count(), find("transfer-encoding").count());
         let hosts = find("host").count();
         assert!(lengths + codings <= 1 && hosts <= 1, "a request with two readings");
