@@ -339,10 +339,10 @@ fn messages() -> Vec<Case> {
         "9113 8.3.1", "a host that is another than the authority", [get_with(&[field("host", b"q")])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
         "9113 8.3.1", "two hosts", [get_with(&[field("host", b"p"), field("host", b"p")])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
         "9113 8.3.1", "a user in the authority", [request(&[method.clone(), scheme.clone(), path.clone(), field(":authority", b"u@p")])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
-        "9113 8.3.1", "a path that is none", [request(&[method.clone(), scheme.clone(), field(":path", b"x y"), authority.clone()])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
-        "9113 8.3.1", "HEAD", [request(&[field(":method", b"HEAD"), scheme.clone(), path.clone(), authority.clone()])], [Serve];
-        "9113 8.3.1", "OPTIONS *", [request(&[field(":method", b"OPTIONS"), scheme.clone(), field(":path", b"*"), authority.clone()])], [Refuse];
-        "9113 8.5", "CONNECT", [request(&[field(":method", b"CONNECT"), authority.clone()])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
+        "9113 8.3.1", "a path that is none", [request(&[method, scheme.clone(), field(":path", b"x y"), authority.clone()])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
+        "9113 8.3.1", "HEAD", [request(&[field(":method", b"HEAD"), scheme.clone(), path, authority.clone()])], [Serve];
+        "9113 8.3.1", "OPTIONS *", [request(&[field(":method", b"OPTIONS"), scheme, field(":path", b"*"), authority.clone()])], [Refuse];
+        "9113 8.5", "CONNECT", [request(&[field(":method", b"CONNECT"), authority])], [Reset(PROTOCOL), End(PROTOCOL), Refuse];
         "9110 10.1.1", "an expectation that nobody knows", [get_with(&[field("expect", b"tea")])], [Refuse];
     }
     all
