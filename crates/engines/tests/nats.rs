@@ -4,6 +4,7 @@
 #[path = "../../partner/tests/common/mod.rs"]
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use common::whatsapp::WhatsApp;
@@ -13,7 +14,7 @@ use landbridge_engines::{NatsConfig, NatsError, NatsSwitchboard};
 use landbridge_localservices::Nats;
 use landbridge_partner::store::SqliteStore;
 use landbridge_partner::wake::Switchboard as _;
-use landbridge_partner::{Clock, Partner, PartnerConfig};
+use landbridge_partner::{Clock, KeyFileError, Partner, PartnerConfig};
 
 const SOCKET: &str = r#"{"kind":"socket"}"#;
 const CONNECTED: &str = "landbridge_push_received_total{result=\"connected\"}";
@@ -283,12 +284,18 @@ async fn noise_changes_nothing() {
     assert!(is_linked(&a).await && is_linked(&b).await);
 }
 
+/// For the owner alone, as secrets have to be.
+fn write_private(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 #[tokio::test]
 async fn passwords_and_tokens_are_read_from_files_and_shown_to_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("secret");
     let secret = "Tr0ub4dor";
-    std::fs::write(&file, format!("{secret}\n")).unwrap();
+    write_private(&file, &format!("{secret}\n"));
     let town = Town::with(Nats::start_with(&["--user", "partner", "--pass", secret]).unwrap()).await;
     let (user, password_file) = (Some("partner".to_owned()), Some(file.clone()));
     let with_password = NatsConfig { user, password_file, ..town.nats() };
@@ -320,7 +327,7 @@ async fn the_permissions_of_the_example_suffice() {
     let configuration: Vec<&str> = example.lines().filter(is_ours).collect();
     std::fs::write(&file, configuration.join("\n").replace("$NATS_PASSWORD", "s3cret")).unwrap();
     let password = directory.path().join("password");
-    std::fs::write(&password, "s3cret").unwrap();
+    write_private(&password, "s3cret");
     let town = Town::with(Nats::start_with(&["--config", file.to_str().unwrap()]).unwrap()).await;
     let (user, password_file) = (Some("landbridge".to_owned()), Some(password));
     let nats = NatsConfig { user, password_file, ..town.nats() };
@@ -390,8 +397,14 @@ async fn settings_that_cannot_be_used_are_refused() {
     for config in [
         NatsConfig { credentials_file: missing.clone(), ..base.clone() },
         NatsConfig { token_file: missing.clone(), ..base.clone() },
-        NatsConfig { ca_file: missing, ..base },
     ] {
-        assert!(matches!(refused(config).await, Some(NatsError::File { .. })));
+        assert!(matches!(refused(config).await, Some(NatsError::Secret(KeyFileError::Read { .. }))));
     }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    let open = NatsConfig { nkey_file: Some(file.path().to_owned()), ..base.clone() };
+    let open = refused(open).await;
+    assert!(matches!(open, Some(NatsError::Secret(KeyFileError::Mode { mode: 0o640, .. }))), "{open:?}");
+    let no_roots = NatsConfig { ca_file: missing, ..base };
+    assert!(matches!(refused(no_roots).await, Some(NatsError::File { .. })));
 }

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
 
 use futures_util::StreamExt as _;
 use landbridge_engines::{ObjectBlobs, ObjectsConfig, ObjectsError, PART_BYTES};
 use landbridge_localservices::s3::{ACCESS_KEY, BUCKET, Fault, S3, SECRET_KEY};
+use landbridge_partner::KeyFileError;
 use landbridge_partner::media::{BlobStream, Blobs};
 
 const ID: &str = "3q2-796tvu_erb7v3q2-7w";
@@ -269,6 +271,10 @@ async fn settings_that_cannot_be_used() {
     assert!(matches!(open(other), ObjectsError::PlainHttp { .. }));
     let half = ObjectsConfig { access_key_id: None, ..good.clone() };
     assert!(matches!(open(half), ObjectsError::Credentials));
-    let absent = ObjectsConfig { secret_access_key_file: Some("/nowhere/secret".into()), ..good };
-    assert!(matches!(open(absent), ObjectsError::Secret { .. }));
+    let absent = ObjectsConfig { secret_access_key_file: Some("/nowhere/secret".into()), ..good.clone() };
+    assert!(matches!(open(absent), ObjectsError::Secret(KeyFileError::Read { .. })));
+    let wrong_secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::set_permissions(wrong_secret.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let shared = ObjectsConfig { secret_access_key_file: Some(wrong_secret.path().to_owned()), ..good };
+    assert!(matches!(open(shared), ObjectsError::Secret(KeyFileError::Mode { mode: 0o644, .. })));
 }

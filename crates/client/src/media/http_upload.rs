@@ -144,12 +144,13 @@ impl HttpUploader {
             let headers =
                 [("content-type", "application/offset+octet-stream"), ("upload-offset", at.as_str())];
             let answer = self.call(Method::PATCH, &location, &headers, piece).await?;
-            // After a conflict, the server says what it has; a piece that was lost on the way is sent again.
-            let reached = match answer.status.as_u16() {
-                409 => self.offset(&location).await?,
-                _ => upload_offset(&answer)?,
+            // After a conflict, the server says what it has, which is all of it if this user's file was there before; a
+            // piece that was lost on the way is sent again.
+            let (reached, most) = match answer.status.as_u16() {
+                409 => (self.offset(&location).await?, file.length()),
+                _ => (upload_offset(&answer)?, offset + length),
             };
-            if reached > offset + length {
+            if reached > most {
                 return Err(TransferError::Malformed { what: "the server has more than was sent" });
             }
             if reached > offset {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, ServerAddr};
+use landbridge_partner::{KeyFileError, read_key_file};
 use serde::Deserialize;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The connection to NATS. Secrets are in files.
+/// The connection to NATS. Secrets are in files of mode 0600.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::exhaustive_structs, reason = "settings, built with struct update syntax")]
@@ -114,6 +115,12 @@ pub enum NatsError {
         /// Its greatest.
         most: u64,
     },
+    /// A file with a secret.
+    #[error("the secret for NATS cannot be read")]
+    Secret(#[source] KeyFileError),
+    /// The thread that reads them ended early.
+    #[error("the thread that reads the files of NATS ended early")]
+    Panicked,
     /// The client.
     #[error("a client of NATS cannot be made")]
     Client(#[source] async_nats::ConnectError),
@@ -167,7 +174,7 @@ impl NatsConfig {
         options = match (&self.credentials_file, &self.nkey_file, &self.token_file, password) {
             (None, None, None, (None, None)) => options,
             (Some(path), None, None, (None, None)) => {
-                let credentials = read(path).await?;
+                let credentials = secret(path).await?;
                 let refused = |cause| NatsError::File { path: path.clone(), cause };
                 options.credentials(&credentials).map_err(refused)?
             }
@@ -180,7 +187,8 @@ impl NatsConfig {
         };
         if let Some(path) = &self.ca_file {
             // Read when it connects; a mistake is better told now.
-            read(path).await?;
+            let read = tokio::fs::read(path).await;
+            read.map_err(|cause| NatsError::File { path: path.clone(), cause })?;
             options = options.add_root_certificates(path.clone()).require_tls(true);
         }
         Ok(options)
@@ -192,11 +200,12 @@ fn reconnect_delay(attempts: usize) -> Duration {
     Duration::from_millis(100 << attempts.min(5))
 }
 
-async fn read(path: &Path) -> Result<Zeroizing<String>, NatsError> {
-    let text = tokio::fs::read_to_string(path).await;
-    text.map(Zeroizing::new).map_err(|cause| NatsError::File { path: path.to_owned(), cause })
+async fn secret(path: &Path) -> Result<Zeroizing<String>, NatsError> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_key_file(&path)).await;
+    read.map_err(|_| NatsError::Panicked)?.map_err(NatsError::Secret)
 }
 
 async fn first_line(path: &Path) -> Result<String, NatsError> {
-    Ok(read(path).await?.lines().next().unwrap_or_default().trim().to_owned())
+    Ok(secret(path).await?.lines().next().unwrap_or_default().trim().to_owned())
 }

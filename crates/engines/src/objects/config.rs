@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use landbridge_partner::{KeyFileError, read_key_file};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
 use serde::Deserialize;
@@ -33,7 +34,7 @@ pub struct ObjectsConfig {
     /// Who comes in. Without it, the ways of AWS are tried: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
     /// `AWS_SESSION_TOKEN` of the environment, web identity, the metadata of container and machine.
     pub access_key_id: Option<String>,
-    /// The file with the secret that belongs to it; a line break at its end does not count.
+    /// The file with the secret that belongs to it, mode 0600; a line break at its end does not count.
     pub secret_access_key_file: Option<PathBuf>,
     /// Roots that are believed instead of the system's, in PEM.
     pub ca_file: Option<PathBuf>,
@@ -80,14 +81,8 @@ pub enum ObjectsError {
     #[error("access_key_id and secret_access_key_file of the object store go together")]
     Credentials,
     /// The file with the secret.
-    #[error("the secret in {} cannot be read", path.display())]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        cause: io::Error,
-    },
+    #[error("the secret of the object store cannot be read")]
+    Secret(#[source] KeyFileError),
     /// The file of roots.
     #[error("the certificates in {} cannot be read", path.display())]
     Roots {
@@ -153,11 +148,7 @@ impl ObjectsConfig {
     fn secret(&self) -> Result<Option<(&str, Zeroizing<String>)>, ObjectsError> {
         match (&self.access_key_id, &self.secret_access_key_file) {
             (None, None) => Ok(None),
-            (Some(id), Some(path)) => {
-                let read = fs::read_to_string(path).map(Zeroizing::new);
-                let secret = read.map_err(|cause| ObjectsError::Secret { path: path.clone(), cause })?;
-                Ok(Some((id, secret)))
-            }
+            (Some(id), Some(path)) => Ok(Some((id, read_key_file(path).map_err(ObjectsError::Secret)?))),
             _ => Err(ObjectsError::Credentials),
         }
     }

@@ -88,14 +88,14 @@ async fn wake(app: &App, identifier: &str, now: Instant) -> Result<&'static str,
             None => return Ok("unknown_user"),
         },
     };
-    let millis = app.clock.millis();
-    if app.store.is_promised(&user_id, millis) {
-        return Ok("coalesced");
-    }
     for presence in &app.presence {
         if presence.is_connected(&user_id).await {
             return Ok("connected");
         }
+    }
+    let millis = app.clock.millis();
+    if app.store.is_promised(&user_id, millis) {
+        return Ok("coalesced");
     }
     let pushed = app.store.push(&user_id, millis, app.queue_bound).await.map_err(unavailable)?;
     match pushed {
