@@ -26,6 +26,7 @@ mod media;
 mod output;
 mod partner;
 mod peer;
+mod private_dir;
 mod progress;
 mod sandbox;
 mod shutdown;

@@ -1,7 +1,8 @@
 //! `landbridge sandbox`
 
+use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use landbridge::transport::http_client::roots_from_pem;
@@ -14,6 +15,7 @@ use crate::bind::check_loopback;
 use crate::config::{Config, SandboxSection};
 use crate::failure::Failure;
 use crate::output;
+use crate::private_dir;
 use crate::shutdown::Shutdown;
 
 /// Whether enlistment and sending are limited in rate.
@@ -127,6 +129,7 @@ struct Ready {
 pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
     let ready_json = args.ready_json;
     let settings = resolve(args, config.sandbox, config.profile)?;
+    let _claim = settings.data_dir.as_deref().map(claim).transpose()?;
     let mut shutdown = Shutdown::listen()?;
     let sandbox = tokio::select! {
         started = Sandbox::start(settings) => started.map_err(failure)?,
@@ -154,6 +157,24 @@ pub(crate) async fn run(args: Args, config: Config) -> Result<(), Failure> {
         () = shutdown.requested() => tracing::warn!("stopped without waiting for connections"),
     }
     Ok(())
+}
+
+/// Takes a data directory for this process, until the file is dropped or the process ends, however it does.
+fn claim(data: &Path) -> Result<File, Failure> {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = crate::failure::with_causes(cause);
+        Failure::runtime(format!("the data directory {} cannot be used: {cause}", data.display()))
+    };
+    private_dir::make(data).map_err(|cause| refused(&cause))?;
+    let file = File::create(data.join("sandbox.lock")).map_err(|cause| refused(&cause))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let text = format!("another sandbox uses the data directory {}", data.display());
+            Err(Failure::runtime(text).hint("stop it, or choose another --data"))
+        }
+        Err(TryLockError::Error(cause)) => Err(refused(&cause)),
+    }
 }
 
 fn banner(ready: &Ready, report: &FaultReport) -> String {
@@ -272,7 +293,7 @@ fn failure(error: SandboxError) -> Failure {
             Failure::runtime(text).hint("use a newer release or another --data")
         }
         SandboxError::DataDir { .. } | SandboxError::Database(_) => {
-            Failure::runtime(text).hint("check --data, and that no other sandbox uses it")
+            Failure::runtime(text).hint("check --data")
         }
         _ => Failure::runtime(text),
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Typed;
 use crate::config::ClientSection;
 use crate::failure::Failure;
+use crate::private_dir;
 
 const FILE: &str = "client.toml";
 
@@ -76,11 +77,7 @@ impl Settings {
 
     /// Makes the data directory, readable by its owner alone.
     pub(super) fn make_directory(&self) -> Result<(), Failure> {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&self.data).map_err(|error| {
+        private_dir::make(&self.data).map_err(|error| {
             Failure::runtime(format!("the directory {} cannot be made: {error}", self.data.display()))
         })
     }

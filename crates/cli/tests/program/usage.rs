@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use crate::common::{landbridge, run, stderr, stdout};
+use crate::common::{Server, landbridge, run, stderr, stdout};
 
 /// One line on standard error that contains `part`, nothing on standard output, exit code 2.
 #[track_caller]
@@ -189,4 +189,24 @@ fn help_names_every_command_and_its_environment() {
         .unwrap();
     assert!(!stdout(&output).contains("a-secret"), "help shows a secret");
     assert!(run(directory.path(), &["--version"]).status.success());
+}
+
+/// Two servers on one directory would undo each other's work.
+#[test]
+fn a_data_directory_has_one_sandbox() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["sandbox", "--chat", "127.0.0.1:0", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"];
+    let args = [&args[..], &["--data", "whatsapp", "--calm"]].concat();
+    let first = Server::start(directory.path(), &args);
+    let second = run(directory.path(), &args);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        stderr(&second).contains("another sandbox uses the data directory whatsapp"),
+        "{}",
+        stderr(&second)
+    );
+    let (status, _) = first.stop("KILL");
+    assert!(!status.success());
+    let (status, _) = Server::start(directory.path(), &args).stop("INT");
+    assert!(status.success(), "a killed one leaves nothing that is in the way");
 }
