@@ -24,13 +24,13 @@ pub(crate) async fn rows(
     signer: &RsaSigner,
     seconds: Duration,
 ) -> Result<(), Failed> {
-    let secret: [u8; 32] = rand::random();
+    let secret = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
     let key = dir.join("front.key");
-    std::fs::write(&key, secret)?;
+    std::fs::write(&key, &secret)?;
     #[cfg(unix)]
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let front: &'static TrustedFront =
-        Box::leak(Box::new(TrustedFront::new(&secret, Clock::system()).ok_or("the key is too short")?));
+        Box::leak(Box::new(TrustedFront::new(secret.as_bytes(), Clock::system()).ok_or("the key is too short")?));
     let users = Users::Front(&key);
     let partner = Partner::start(Settings { dir, keys_url, users, engines: "", base_url: None }).await?;
     // Users become known by what they do; the device goes again.
