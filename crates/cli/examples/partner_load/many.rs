@@ -29,8 +29,9 @@ pub(crate) async fn rows(
     std::fs::write(&key, &secret)?;
     #[cfg(unix)]
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    let front: &'static TrustedFront =
-        Box::leak(Box::new(TrustedFront::new(secret.as_bytes(), Clock::system()).ok_or("the key is too short")?));
+    let front: &'static TrustedFront = Box::leak(Box::new(
+        TrustedFront::new(secret.as_bytes(), Clock::system()).ok_or("the key is too short")?,
+    ));
     let users = Users::Front(&key);
     let partner = Partner::start(Settings { dir, keys_url, users, engines: "", base_url: None }).await?;
     // Users become known by what they do; the device goes again.
